@@ -1,0 +1,89 @@
+"""semsearch makes text in PostgreSQL searchable by meaning.
+
+import semsearch
+from semsearch import Document
+
+with semsearch.connect() as db:
+    handbook = db.create_collection("handbook", model="sentence-transformers:all-MiniLM-L6-v2")
+    handbook.put([Document(id="a1", text="To reset your password, open Settings.", metadata={"lang": "en"})])
+    for hit in handbook.search("I cannot log in", top_k=5, filter={"lang": "en"}):
+        print(hit.distance, hit.document_id, hit.text)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from semsearch.errors import (
+    Conflict,
+    DatabaseUnavailable,
+    FilterError,
+    IngestError,
+    InvalidInput,
+    ModelUnavailable,
+    NotFound,
+    ProviderBusy,
+    SchemaMismatch,
+    SemsearchError,
+    UnusableEmbedding,
+)
+
+if TYPE_CHECKING:
+    from semsearch.config import Settings
+    from semsearch.database import Collection, Database, Status, connect
+    from semsearch.ingest import Progress, Report
+    from semsearch.records import Chunk, Document, Hit, Hits
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Chunk",
+    "Collection",
+    "Conflict",
+    "Database",
+    "DatabaseUnavailable",
+    "Document",
+    "FilterError",
+    "Hit",
+    "Hits",
+    "IngestError",
+    "InvalidInput",
+    "ModelUnavailable",
+    "NotFound",
+    "Progress",
+    "ProviderBusy",
+    "Report",
+    "SchemaMismatch",
+    "SemsearchError",
+    "Settings",
+    "Status",
+    "UnusableEmbedding",
+    "connect",
+]
+
+# Imported when first used: `semsearch --help` must not pay for SQLAlchemy (0.25 s).
+_LAZY = {
+    "Chunk": "records",
+    "Collection": "database",
+    "Database": "database",
+    "Document": "records",
+    "Hit": "records",
+    "Hits": "records",
+    "Progress": "ingest",
+    "Report": "ingest",
+    "Settings": "config",
+    "Status": "database",
+    "connect": "database",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'semsearch' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"semsearch.{_LAZY[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,187 @@
+"""Document -> chunks: pieces of its text that the model can read whole, with exact offsets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from semsearch.embedders import Embedder, Splitter
+from semsearch.errors import InvalidInput
+from semsearch.headings import outline, plain
+from semsearch.records import Chunk, Document, Format
+
+# Tokens kept free for what the model adds by itself: special tokens (2 for BERT) and a document prompt ("passage: " is
+# 3, "search_document: " 4, "title: none | text: " 7), and for the joint of heading and text.
+RESERVED = 16
+# Tokens kept free for the heading: "PEP 257 > Specification > One-line Docstrings" is 15 in BERT's WordPiece.
+HEADING = 32
+# https://learn.microsoft.com/azure/search/vector-search-how-to-chunk-documents starts from chunks of about 200 words
+# with 10 to 15 % of overlap; 512 tokens is what most models of that size were made to read.
+LARGEST = 512
+
+# semantic-text-splitter 0.33 takes time with the square of a text without sentences: 64,000 characters of Chinese take
+# 2.8 s, 8,000 take 0.1 s; so it sees a long text through a window of this many characters, or 8 to a token.
+WINDOW = 8192
+# With the square of the length of a run of newlines, too: 16,000 of them take 7 s. Nobody misses a chunk across one.
+_GAP = re.compile(r"\n\s{64,}")
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunking:
+    """How documents are cut, in the model's tokens. Size 0: each is one chunk, of which the model reads the start."""
+
+    size: int
+    overlap: int
+
+
+def default(embedder: Embedder) -> Chunking:
+    """What a model reads besides a heading, at most 512 tokens; an eighth of it is shared with the chunk before."""
+    readable = _readable(embedder)
+    size = min(LARGEST, readable - min(HEADING, readable // 8))
+    return Chunking(size, size // 8)
+
+
+def check(chunking: Chunking, embedder: Embedder) -> None:
+    """Raise InvalidInput for sizes that make no sense, or that are more than the model reads."""
+    size, overlap, largest = chunking.size, chunking.overlap, _readable(embedder)
+    if size < 0 or overlap < 0:
+        raise InvalidInput(f"chunk size {size} and overlap {overlap} must not be negative.")
+    if overlap and overlap >= size:
+        raise InvalidInput(f"chunk overlap {overlap} must be smaller than the chunk size {size}.")
+    if size > largest:
+        raise InvalidInput(
+            f"chunk size {size} is too large for {embedder.model} ({embedder.max_tokens} tokens): use at most {largest}."
+        )
+
+
+def chunk(text: str, *, title: str | None, format: Format, embedder: Embedder, chunking: Chunking) -> list[Chunk]:
+    """The chunks of one text; none when there is nothing but whitespace."""
+    return chunk_many([Document(id="", text=text, title=title, format=format)], embedder, chunking)[0]
+
+
+def chunk_many(documents: Sequence[Document], embedder: Embedder, chunking: Chunking) -> list[list[Chunk]]:
+    """The chunks of each document, in the order of the documents; tokens are counted for all of them at once.
+
+    Every character that is not whitespace is in at least one chunk. A chunk has at most `size` tokens, and with its
+    heading never more than the model reads: for that the heading is shortened, never the text. A heading that the
+    chunk begins with anyway is not repeated in its `input`. Raises InvalidInput.
+    """
+    check(chunking, embedder)
+    pieces = list(_pieces(documents, embedder, chunking))
+    chunks: list[list[Chunk]] = [[] for _ in documents]
+    for piece, input in zip(pieces, _inputs(pieces, embedder, chunking.size), strict=True):
+        found = chunks[piece.document]
+        found.append(Chunk(len(found), piece.start, piece.end, piece.text, " > ".join(piece.path), input))
+    return chunks
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    document: int
+    start: int
+    end: int
+    text: str
+    path: tuple[str, ...]
+
+    def input(self, heading: str) -> str:
+        return f"{heading}\n{self.text}" if heading else self.text
+
+
+def _readable(embedder: Embedder) -> int:
+    return max(embedder.max_tokens - RESERVED, 1)
+
+
+def _pieces(documents: Sequence[Document], embedder: Embedder, chunking: Chunking) -> Iterator[_Piece]:
+    for index, spans in enumerate(_all_spans(documents, embedder, chunking)):
+        document = documents[index]
+        headings = outline(document.text, document.format)
+        for start, end in spans:
+            path = _path(document.title, headings.path(start))
+            yield _Piece(index, start, end, document.text[start:end], path)
+
+
+def _all_spans(documents: Sequence[Document], embedder: Embedder, chunking: Chunking) -> Iterator[list[Span]]:
+    window = max(WINDOW, 8 * chunking.size)
+    short = [document.text for document in documents if chunking.size and len(document.text) <= window]
+    tokens = iter(embedder.count_tokens(short) if short else ())
+    splitters: dict[bool, Splitter] = {}
+    for document in documents:
+        text, markdown = document.text, document.format == "markdown"
+        if not chunking.size or (len(text) <= window and next(tokens) <= chunking.size):
+            yield _whole(text)
+            continue
+        if markdown not in splitters:
+            splitters[markdown] = embedder.splitter(chunking.size, chunking.overlap, markdown=markdown)
+        yield [span for stretch in _stretches(text) for span in _slide(text, stretch, splitters[markdown], window)]
+
+
+def _whole(text: str) -> list[Span]:
+    end = len(text.rstrip())
+    return [(len(text) - len(text.lstrip()), end)] if end else []
+
+
+def _stretches(text: str) -> Iterator[Span]:
+    """The text between very long runs of newlines."""
+    start = 0
+    for gap in _GAP.finditer(text):
+        yield start, gap.start()
+        start = gap.end()
+    yield start, len(text)
+
+
+def _slide(text: str, stretch: Span, splitter: Splitter, window: int) -> Iterator[Span]:
+    """Split a stretch through a window; its edge cuts the last piece in sight short, so the next one starts there."""
+    start, end = stretch
+    while start < end:
+        edge = min(start + window, end)
+        spans = [(start + at, start + at + len(piece)) for at, piece in splitter.chunk_indices(text[start:edge])]
+        if edge < end and len(spans) > 1:
+            edge = spans.pop()[0]
+        # Control characters such as U+001F are whitespace to Python only, and no chunk of their own.
+        yield from (span for span in spans if not text[span[0] : span[1]].isspace())
+        start = edge
+
+
+def _path(title: str | None, headings: tuple[str, ...]) -> tuple[str, ...]:
+    title = " ".join((title or "").split())
+    if not title:
+        return headings
+    return (title, *(headings[1:] if headings and plain(headings[0]) == plain(title) else headings))
+
+
+def _inputs(pieces: Sequence[_Piece], embedder: Embedder, size: int) -> list[str]:
+    """What the model reads: heading and text, the heading shortened where both are too much."""
+    above = [tuple(part for part in piece.path if plain(part) not in _first_lines(piece.text)) for piece in pieces]
+    inputs = [piece.input(" > ".join(path)) for piece, path in zip(pieces, above, strict=True)]
+    readable = _readable(embedder)
+    least_room = readable - size if size else readable // 2
+    doubtful = [i for i, path in enumerate(above) if path and not _surely_fits(path, least_room)]
+    for i, tokens in zip(doubtful, embedder.count_tokens([inputs[i] for i in doubtful]), strict=True):
+        if tokens > readable:
+            room = readable - embedder.count_tokens([pieces[i].text])[0] if size else least_room
+            inputs[i] = pieces[i].input(_shortened(above[i], room, embedder))
+    return inputs
+
+
+def _first_lines(text: str) -> list[str]:
+    """The first two lines, because the title of reStructuredText may have a line above it, too."""
+    return [plain(line) for line in text[:1000].split("\n", 2)[:2]]
+
+
+def _surely_fits(path: tuple[str, ...], room: int) -> bool:
+    """Without counting: a token is at least one ASCII character."""
+    heading = " > ".join(path)
+    return heading.isascii() and len(heading) < room
+
+
+def _shortened(path: tuple[str, ...], room: int, embedder: Embedder) -> str:
+    """Outermost and innermost heading, or as much of the outermost as there is room for."""
+    for heading in (" > ".join(path), " > ".join((path[0], path[-1])), path[0]):
+        if embedder.count_tokens([heading])[0] <= room:
+            return heading
+    pieces = embedder.splitter(room, 0).chunk_indices(path[0]) if room > 0 else []
+    start = pieces[0][1] if pieces else ""
+    return start if start and embedder.count_tokens([start])[0] <= room else ""

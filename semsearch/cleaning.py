@@ -1,0 +1,140 @@
+"""What a document must be before it is put: usable text, id and metadata, by documented rules.
+
+- NUL and lone surrogates, which PostgreSQL cannot hold, become U+FFFD in text, title and metadata; offsets stay.
+- An id is 1 to 1,024 bytes of UTF-8 without NUL; a text has at most 20 MB; metadata is a JSON object of at most 64 kB,
+  16 levels deep, without NaN or infinity, and fits the collection's declared fields.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date, datetime
+from typing import Any, get_args
+
+from semsearch import fields
+from semsearch.errors import InvalidInput
+from semsearch.records import Document, Format
+
+MAX_ID_BYTES = 1024
+MAX_TEXT_BYTES = 20 * 2**20
+MAX_METADATA_BYTES = 64 * 2**10
+MAX_METADATA_DEPTH = 16
+
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+FORMATS = get_args(Format)
+_encode = json.JSONEncoder(
+    allow_nan=False
+).encode  # what escapes as \\u0000 or \\ud... stands for what PostgreSQL cannot hold
+KEYS = frozenset({"id", "text", "metadata", "title", "format", "embedding"})
+
+
+def document(item: Document | Mapping[str, Any], declared: Mapping[str, fields.FieldType]) -> Document:
+    """The document as it will be stored. Raises InvalidInput naming the document and what is wrong with it."""
+    made = item if isinstance(item, Document) else _from_mapping(item)
+    _check_id(made.id)
+    try:
+        return _clean(made, declared)
+    except InvalidInput as error:
+        raise InvalidInput(f"document {made.id!r}: {error}") from error
+
+
+def _from_mapping(item: Mapping[str, Any]) -> Document:
+    if not isinstance(item, Mapping):
+        raise InvalidInput(f"a document is a semsearch.Document or a mapping with id and text; got {type(item)!r}.")
+    unknown = [key for key in item if key not in KEYS]
+    if unknown or not {"id", "text"} <= item.keys():
+        raise InvalidInput(
+            f"a document has id and text, and may have metadata, title, format, embedding; got the keys {list(item)}."
+        )
+    return Document(**item)
+
+
+def _check_id(id: Any) -> None:
+    if not isinstance(id, str) or not id or UNSTORABLE.search(id) or len(id.encode()) > MAX_ID_BYTES:
+        raise InvalidInput(
+            f"document id {id!r:.80} will not do: it must be text of 1 to {MAX_ID_BYTES} bytes without NUL or surrogates."
+        )
+
+
+def _clean(made: Document, declared: Mapping[str, fields.FieldType]) -> Document:
+    if not isinstance(made.text, str) or not (made.title is None or isinstance(made.title, str)):
+        raise InvalidInput("text and title are text.")
+    if made.format not in FORMATS:
+        raise InvalidInput(f"format {made.format!r} is not one of {', '.join(FORMATS)}.")
+    text = storable(made.text)
+    if len(text) > MAX_TEXT_BYTES // 4 and len(text.encode()) > MAX_TEXT_BYTES:
+        raise InvalidInput(f"its text is longer than {MAX_TEXT_BYTES // 2**20} MB: split it.")
+    metadata = _metadata(made.metadata)
+    if declared:
+        fields.check(metadata, declared)
+    title = storable(made.title) if made.title else None
+    if (text, title) == (made.text, made.title) and metadata is made.metadata:
+        return made
+    return replace(made, text=text, title=title, metadata=metadata)
+
+
+def storable(text: str) -> str:
+    """
+    >>> storable("a\\x00b\\ud800")
+    'a\ufffdb\ufffd'
+    """
+    return UNSTORABLE.sub("\ufffd", text) if UNSTORABLE.search(text) else text
+
+
+def _metadata(metadata: Any) -> Mapping[str, Any]:
+    if not metadata and isinstance(metadata, dict):
+        return metadata
+    if isinstance(metadata, dict) and _plain(metadata):
+        return metadata
+    if not isinstance(metadata, Mapping):
+        raise InvalidInput(f"metadata is a mapping; got {type(metadata).__name__}.")
+    cleaned: dict[str, Any] = _value(metadata, 1)
+    try:
+        size = len(json.dumps(cleaned, allow_nan=False))
+    except ValueError as error:
+        raise InvalidInput("metadata holds NaN or infinity, which JSON has no word for.") from error
+    if size > MAX_METADATA_BYTES:
+        raise InvalidInput(f"metadata has {size} bytes as JSON; at most {MAX_METADATA_BYTES} are kept.")
+    return cleaned
+
+
+def _plain(metadata: dict[str, Any]) -> bool:
+    """Whether it is fine as it is, seen from its JSON: 1.5 us for what a walk over the values takes 10 for."""
+    try:
+        encoded = _encode(metadata)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return (
+        len(encoded) <= MAX_METADATA_BYTES
+        and "\\u0000" not in encoded
+        and "\\ud" not in encoded
+        and encoded.count("{") + encoded.count("[") <= MAX_METADATA_DEPTH
+        and all(type(key) is str for key in metadata)
+    )
+
+
+def _value(value: Any, depth: int) -> Any:
+    if depth > MAX_METADATA_DEPTH + 1:
+        raise InvalidInput(f"metadata is nested more than {MAX_METADATA_DEPTH} levels deep.")
+    if isinstance(value, str):
+        return storable(value)
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, date | datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {_key(key): _value(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_value(item, depth + 1) for item in value]
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():  # a number of numpy's
+        return _value(value.item(), depth)
+    raise InvalidInput(f"metadata holds a {type(value).__name__}, which JSON has no word for.")
+
+
+def _key(key: Any) -> str:
+    if not isinstance(key, str):
+        raise InvalidInput(f"metadata keys are text; got {key!r}.")
+    return storable(key)

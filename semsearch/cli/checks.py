@@ -1,0 +1,143 @@
+"""The checks of `semsearch doctor`: each looks at one thing and knows what to do when it is wrong."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from semsearch.cli import output
+from semsearch.errors import SemsearchError
+
+if TYPE_CHECKING:
+    from semsearch.config import Settings
+    from semsearch.store.connection import Address
+
+ENOUGH_DISK = 2 * 1024**3  # bytes: 400,000 chunks at 5 kB each (384 dimensions, text, index)
+LITTLE_DISK = 200 * 1024**2  # bytes: an empty cluster with its write-ahead log and the first collection
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the answer; `advice` says what to do unless all is well."""
+
+    name: str
+    state: Literal["ok", "warn", "fail"]
+    found: str
+    advice: str = ""
+
+
+def every(settings: Settings) -> Iterator[Check]:
+    """All checks in the order in which they depend on one another."""
+    yield which_database(settings)
+    yield from database(settings)
+    yield from model(settings)
+    yield disk(settings)
+
+
+def which_database(settings: Settings) -> Check:
+    """Which database is used, and which setting says so."""
+    from semsearch import config
+
+    if settings.database_url is not None:
+        given = click.get_current_context().obj
+        why = "--database-url" if given else "SEMSEARCH_DATABASE_URL"
+    elif config.conninfo(settings) is not None:
+        why = ", ".join(name for name in config.LIBPQ_VARIABLES if os.environ.get(name))
+    else:
+        return Check("database", "ok", f"the embedded server in {settings.home}, because no other database is set")
+    return Check("database", "ok", f"{config.display(config.conninfo(settings) or '')}, because of {why}")
+
+
+def database(settings: Settings) -> Iterator[Check]:
+    """Whether the server answers, and whether it, pgvector and our schema are recent enough."""
+    from semsearch.store import connection as connections
+
+    try:
+        with connections.Address(settings) as address:
+            found = _facts(address)
+    except SemsearchError as error:
+        yield Check("connection", "fail", str(error), "Check the address, the password and whether the server runs.")
+        return
+    yield Check("connection", "ok", "the server answers")
+    yield server(found)
+    yield pgvector(found)
+    yield schema(found, embedded=address.embedded is not None)
+
+
+def _facts(address: Address) -> Mapping[str, Any]:
+    from sqlalchemy.exc import DBAPIError
+
+    from semsearch.store import connection as connections
+
+    engine = connections.engine(address, vectors=False)
+    try:
+        with engine.connect() as connection:
+            return connections.facts(connection)
+    except DBAPIError as error:
+        raise connections.unavailable(error.orig or error, address.display) from error
+    finally:
+        engine.dispose()
+
+
+def server(found: Mapping[str, Any]) -> Check:
+    """PostgreSQL itself."""
+    from semsearch.store.connection import MINIMUM_SERVER
+
+    if found["server_number"] < MINIMUM_SERVER:
+        return Check("PostgreSQL", "fail", found["server"], "semsearch needs PostgreSQL 15 or newer.")
+    return Check("PostgreSQL", "ok", found["server"])
+
+
+def pgvector(found: Mapping[str, Any]) -> Check:
+    """The one extension that is needed."""
+    from semsearch.store.connection import MINIMUM_PGVECTOR, SOUND_PGVECTOR, parse_version
+
+    installed, available = found["pgvector"], found["pgvector_available"]
+    if installed is None and available is None:
+        advice = "Install it on the server: the package postgresql-NN-pgvector, or the image pgvector/pgvector."
+        return Check("pgvector", "fail", "is not there", advice)
+    version = installed or available
+    update = "Install a newer one on the server, then run ALTER EXTENSION vector UPDATE."
+    if parse_version(version) < MINIMUM_PGVECTOR:
+        return Check("pgvector", "fail", version, f"semsearch needs 0.8.0 or newer. {update}")
+    if parse_version(version) < SOUND_PGVECTOR:
+        return Check("pgvector", "warn", version, f"VACUUM can damage HNSW indexes before 0.8.4. {update}")
+    return Check("pgvector", "ok", version if installed else f"{version}, to be created by `semsearch migrate`")
+
+
+def schema(found: Mapping[str, Any], *, embedded: bool) -> Check:
+    """Our tables."""
+    from semsearch.store import migrate
+
+    revision, head = found["revision"], migrate.head()
+    if revision == head:
+        return Check("schema", "ok", f"{revision}, current")
+    if embedded and (revision is None or migrate.known(revision)):
+        return Check("schema", "ok", "will be brought up to date by the next command")
+    if revision is None:
+        return Check("schema", "fail", "no tables of semsearch yet", "Run `semsearch migrate`.")
+    if not migrate.known(revision):
+        return Check("schema", "fail", f"{revision}, newer than this semsearch ({head})", "Upgrade semsearch.")
+    return Check("schema", "fail", f"{revision}, behind {head}", "Run `semsearch migrate`.")
+
+
+def model(settings: Settings) -> Iterator[Check]:
+    """Where the default model would come from, and what it would run on."""
+    raise NotImplementedError
+
+
+def disk(settings: Settings) -> Check:
+    """Room where the embedded server keeps its data."""
+    folder = next(parent for parent in (settings.home, *settings.home.parents) if parent.exists())
+    free = shutil.disk_usage(folder).free
+    found = f"{output.size(free)} free in {settings.home}"
+    if free < LITTLE_DISK:
+        return Check("disk", "fail", found, "Make room, or set SEMSEARCH_HOME to another disk.")
+    if free < ENOUGH_DISK:
+        return Check("disk", "warn", found, "That is little: make room, or set SEMSEARCH_HOME to another disk.")
+    return Check("disk", "ok", found)

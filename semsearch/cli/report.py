@@ -1,0 +1,53 @@
+"""Says what became of an ingest: counts, speed, and what could not be taken with the reason why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from semsearch.cli import output
+
+if TYPE_CHECKING:
+    from semsearch.ingest import Report
+
+SHOWN = 20  # reasons on the screen; --json has them all
+
+
+def print_report(name: str, report: Report) -> None:
+    """The summary for people."""
+    total = report.added + report.changed + report.unchanged
+    rate = f", {total / report.seconds:,.0f} documents/s" if report.seconds >= 1 else ""
+    counts = f"{report.added:,} added, {report.changed:,} changed, {report.unchanged:,} unchanged"
+    click.echo(f"{name}: {counts}, {report.deleted:,} deleted in {report.seconds:.1f} s{rate}")
+    click.echo(f"{' ' * len(name)}  {report.chunks:,} chunks, {report.embedded:,} embedded")
+    _print_reasons("could not be read", ((broken.where, broken.reason) for broken in report.broken))
+    _print_reasons("could not be embedded", report.failed.items())
+
+
+def as_json(name: str, report: Report) -> dict[str, Any]:
+    """The summary for programs, with every reason."""
+    return {
+        "collection": name,
+        "added": report.added,
+        "changed": report.changed,
+        "unchanged": report.unchanged,
+        "deleted": report.deleted,
+        "chunks": report.chunks,
+        "embedded": report.embedded,
+        "failed": [{"id": id, "reason": reason} for id, reason in report.failed.items()],
+        "broken": [{"where": one.where, "reason": one.reason, "id": one.id} for one in report.broken],
+        "seconds": round(report.seconds, 3),
+    }
+
+
+def _print_reasons(what: str, reasons: Iterable[tuple[str, str]]) -> None:
+    listed = list(reasons)
+    if not listed:
+        return
+    click.echo(f"{len(listed):,} {what}:")
+    for where, reason in listed[:SHOWN]:
+        click.echo(f"  {output.printable(where)}: {output.printable(reason)}")
+    if len(listed) > SHOWN:
+        click.echo(f"  and {len(listed) - SHOWN:,} more (--json lists them all)")

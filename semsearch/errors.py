@@ -1,0 +1,101 @@
+"""Everything that can go wrong, as one tree.
+
+SemsearchError
+├── InvalidInput            what was asked for makes no sense as it stands
+│   ├── FilterError         a filter; names the path inside it
+│   └── IngestError         some documents could not be ingested; the others are searchable
+├── NotFound                a collection, document, model or file that is not there
+├── Conflict                it exists already, or differs from what is there
+├── DatabaseUnavailable     no connection, or the server cannot do what is needed
+│   └── SchemaMismatch      the database is behind or ahead of this program
+└── ModelUnavailable        the embedding model cannot be loaded or called
+    ├── ProviderBusy        a provider asked us to wait (429, 5xx); nothing is wrong with the texts
+    └── UnusableEmbedding   the model answered with something that is not an embedding
+
+>>> import semsearch
+>>> try:
+...     raise semsearch.NotFound("collection 'handbok' does not exist. Did you mean 'handbook'?")
+... except semsearch.SemsearchError as error:
+...     print(error.code, error)
+not_found collection 'handbok' does not exist. Did you mean 'handbook'?
+"""
+
+from __future__ import annotations
+
+
+class SemsearchError(Exception):
+    """The base of every error this package raises. `code` is stable and meant for programs."""
+
+    code = "error"
+
+
+class InvalidInput(SemsearchError):
+    """What was asked for makes no sense as it stands."""
+
+    code = "invalid_input"
+
+
+class FilterError(InvalidInput):
+    """A filter that cannot be understood; `path` says where inside it, as in `$.year.$gte`."""
+
+    code = "invalid_filter"
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"filter {path}: {problem}")
+        self.path = path
+
+
+class IngestError(InvalidInput):
+    """Some documents could not be ingested; `reasons` maps their ids to why. The others are searchable."""
+
+    code = "ingest_failed"
+
+    def __init__(self, message: str, reasons: dict[str, str]) -> None:
+        super().__init__(message)
+        self.reasons = reasons
+
+
+class NotFound(SemsearchError):
+    """A collection, document, model or file that is not there."""
+
+    code = "not_found"
+
+
+class Conflict(SemsearchError):
+    """It exists already, or differs from what is there."""
+
+    code = "conflict"
+
+
+class DatabaseUnavailable(SemsearchError):
+    """No connection to the database, or the server cannot do what is needed."""
+
+    code = "database_unavailable"
+
+
+class SchemaMismatch(DatabaseUnavailable):
+    """The database's schema is behind or ahead of this program."""
+
+    code = "schema_mismatch"
+
+
+class ModelUnavailable(SemsearchError):
+    """The embedding model cannot be loaded or called."""
+
+    code = "model_unavailable"
+
+
+class ProviderBusy(ModelUnavailable):
+    """A provider asked us to wait or is failing; `retry_after` in seconds where it said so."""
+
+    code = "provider_busy"
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class UnusableEmbedding(ModelUnavailable):
+    """The model answered with something that is not an embedding: wrong count or dimensions, NaN, zero."""
+
+    code = "unusable_embedding"

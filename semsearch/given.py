@@ -1,0 +1,101 @@
+"""The short way in, for documents that bring their own embeddings: one transaction a batch, no task, no model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from psycopg.errors import UniqueViolation
+from sqlalchemy import Connection, Engine, text
+
+from semsearch.embedders import checks
+from semsearch.embedding import given_hash
+from semsearch.errors import InvalidInput, UnusableEmbedding
+from semsearch.records import Document, Embedding
+from semsearch.store import binary_copy, chunks, documents, tasks
+from semsearch.store.spaces import Space
+
+
+def put(engine: Engine, space: Space, batch: Sequence[Document], source: str | None) -> documents.Put:
+    """Store documents with their embeddings; they are searchable when it returns. Raises InvalidInput.
+
+    They are taken to be new, which costs nothing to find out: COPY goes into the documents first, and stops there at
+    the first that is not.
+    """
+    embeddings = _embeddings(space, batch)
+    try:
+        with engine.begin() as connection:
+            return _insert(connection, space, batch, source, embeddings)
+    except UniqueViolation:
+        with engine.begin() as connection:
+            return _replace(connection, space, batch, source, embeddings)
+
+
+def _insert(
+    connection: Connection, space: Space, batch: Sequence[Document], source: str | None, embeddings: Embedding
+) -> documents.Put:
+    rows: list[list[bytes]] = []
+
+    def encoded() -> Iterator[list[bytes]]:
+        """Encoded while the server stores those before it, and kept for the chunks."""
+        for document in batch:
+            rows.append(documents.encode(document, source))
+            yield rows[-1]
+
+    connection.execute(text("SET LOCAL semsearch.bulk = 'on'"))
+    documents.insert_new(connection, space, encoded())
+    chunks.insert_new(connection, space, _chunks(space, batch, rows, embeddings))
+    return documents.Put(len(batch), 0)
+
+
+def _replace(
+    connection: Connection, space: Space, batch: Sequence[Document], source: str | None, embeddings: Embedding
+) -> documents.Put:
+    ids = [document.id for document in batch]
+    rows = [documents.encode(document, source) for document in batch]
+    connection.execute(text("SET LOCAL semsearch.bulk = 'on'"))
+    # A worker that has read the old text must find its task gone, or it would store the old text's embedding.
+    tasks.discard(connection, space, ids)
+    tasks.forgive(connection, space, ids)
+    done = documents.put(connection, space, rows)
+    written = chunks.replace(connection, space, _chunks(space, batch, rows, embeddings), dict.fromkeys(ids, 1))
+    return documents.Put(done.added, max(written - done.added, done.changed))
+
+
+def _chunks(
+    space: Space, batch: Sequence[Document], rows: Sequence[list[bytes]], embeddings: Embedding
+) -> Iterator[list[bytes]]:
+    """One chunk a document, encoded while the server stores those before it; what both share is encoded once."""
+    zero = binary_copy.integer(0)
+    vectors = binary_copy.vectors(embeddings, space.vector_type)
+    for document, (id, _, body, _, metadata, _), vector in zip(batch, rows, vectors, strict=True):
+        end, hash = binary_copy.integer(len(document.text)), binary_copy.data(given_hash(document.text))
+        yield [id, zero, zero, end, hash, binary_copy.text(document.title or ""), vector, body, metadata]
+
+
+def _embeddings(space: Space, batch: Sequence[Document]) -> Embedding:
+    try:
+        array = np.asarray([document.embedding for document in batch], dtype=np.float32)
+    except (TypeError, ValueError, OverflowError):
+        array = np.empty(())
+    if array.shape != (len(batch), space.dimensions):
+        raise InvalidInput(_misfit(space, batch))
+    try:
+        return checks.check(array, len(batch), space.dimensions)
+    except UnusableEmbedding as error:
+        raise InvalidInput(f"given embeddings of the documents from {batch[0].id!r} on: {error}") from error
+
+
+def _misfit(space: Space, batch: Sequence[Document]) -> str:
+    """Names the first document whose embedding is not a vector of the right length."""
+    for document in batch:
+        try:
+            shape = np.asarray(document.embedding, dtype=np.float32).shape
+        except (TypeError, ValueError, OverflowError):
+            return f"document {document.id!r} brings an embedding that is not a sequence of numbers."
+        if shape != (space.dimensions,):
+            break
+    return (
+        f"document {document.id!r} brings an embedding of shape {shape}; collection {space.name!r} holds embeddings of "
+        f"{space.dimensions} dimensions."
+    )

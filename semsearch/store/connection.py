@@ -1,0 +1,159 @@
+"""From settings to connections: where the database is, how to reach it, and whether it is fit for us."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+from pgvector.psycopg import register_vector
+from sqlalchemy import Connection, Engine, create_engine, text
+
+from semsearch import config
+from semsearch.errors import DatabaseUnavailable, SemsearchError
+from semsearch.store import server
+
+CONNECT_TIMEOUT = 10  # seconds
+MINIMUM_SERVER = 150000
+MINIMUM_PGVECTOR = (0, 8, 0)
+SOUND_PGVECTOR = (0, 8, 4)  # below it an HNSW index can be corrupted by vacuum (pgvector CHANGELOG, 0.8.3 and 0.8.4)
+
+# Plans are made for the values asked for: a generic plan once chosen for a common filter returns too few rows for a
+# rare one (reproduced on PostgreSQL 18). relaxed_order costs nothing when the first batch of candidates suffices.
+EF_SEARCH = 75  # enough for 100,000 chunks; larger collections ask for more with each query
+SEARCH_OPTIONS = (
+    "-c plan_cache_mode=force_custom_plan -c jit=off -c citus.propagate_set_commands=local "
+    f"-c hnsw.ef_search={EF_SEARCH} -c hnsw.iterative_scan=relaxed_order -c ivfflat.iterative_scan=relaxed_order"
+)
+OPTIONS = "-c jit=off -c citus.propagate_set_commands=local"
+
+
+class Address:
+    """A database that can be connected to; keeps the embedded server running for as long as it is open."""
+
+    def __init__(self, settings: config.Settings) -> None:
+        self.embedded: server.Embedded | None = None
+        self.conninfo: str | None = config.conninfo(settings)
+        if self.conninfo is None:
+            self.embedded = server.Embedded(settings.home)
+            self.conninfo = self.embedded.start()
+
+    @property
+    def display(self) -> str:
+        """What to call this database in a message: never with a password."""
+        return "the embedded database" if self.embedded else config.display(self.conninfo or "")
+
+    def connect(self, options: str = OPTIONS, *, vectors: bool = True, autocommit: bool = False) -> psycopg.Connection:
+        """A new connection; an embedded server that has died meanwhile is started again."""
+        try:
+            connection = self._connect(options, autocommit)
+        except psycopg.OperationalError as error:
+            if self.embedded is None:
+                raise unavailable(error, self.display) from error
+            self.embedded.ensure_running()
+            connection = self._connect(options, autocommit)
+        if vectors:
+            register_vector(connection)
+        return connection
+
+    def _connect(self, options: str, autocommit: bool) -> psycopg.Connection:
+        given = psycopg.conninfo.conninfo_to_dict(self.conninfo or "").get("options")
+        return psycopg.connect(
+            self.conninfo or "",
+            options=f"{given} {options}" if given else options,
+            application_name="semsearch",
+            connect_timeout=CONNECT_TIMEOUT,
+            autocommit=autocommit,
+        )
+
+    def close(self) -> None:
+        if self.embedded:
+            self.embedded.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+
+def engine(address: Address, *, vectors: bool = True) -> Engine:
+    """The engine for everything that writes: transactions, READ COMMITTED."""
+    return create_engine(
+        "postgresql+psycopg://", creator=lambda: address.connect(vectors=vectors), pool_pre_ping=True, pool_size=4
+    )
+
+
+def search_engine(address: Address) -> Engine:
+    """The engine for searches: autocommit, so that a query is one round trip."""
+    return create_engine(
+        "postgresql+psycopg://",
+        creator=lambda: address.connect(SEARCH_OPTIONS, autocommit=True),
+        isolation_level="AUTOCOMMIT",
+        pool_size=8,
+    )
+
+
+def driver(connection: Connection) -> psycopg.Connection[Any]:
+    """The psycopg connection underneath, inside the same transaction."""
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, psycopg.Connection)
+    return raw
+
+
+def unavailable(error: Exception, display: str) -> DatabaseUnavailable:
+    """The driver's complaint in one line, with the database's name and no password."""
+    reason = " ".join(str(error).split())
+    return DatabaseUnavailable(f"cannot connect to {display}: {reason}. Run `semsearch doctor` to see what is used.")
+
+
+def facts(connection: Connection) -> Mapping[str, Any]:
+    """Versions of the server, pgvector (installed, and available to install) and our schema; None where absent."""
+    row = (
+        connection.execute(
+            text("""
+        SELECT current_setting('server_version_num')::int AS server_number,
+               current_setting('server_version') AS server,
+               (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS pgvector,
+               (SELECT default_version FROM pg_available_extensions WHERE name = 'vector') AS pgvector_available,
+               to_regclass('semsearch.alembic_version') IS NOT NULL AS migrated
+        """)
+        )
+        .mappings()
+        .one()
+    )
+    revision = None
+    if row["migrated"]:
+        revision = connection.execute(text("SELECT max(version_num) FROM semsearch.alembic_version")).scalar()
+    return {**row, "revision": revision}
+
+
+def parse_version(version: str) -> tuple[int, ...]:
+    """
+    >>> parse_version("0.8.5")
+    (0, 8, 5)
+    """
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+def check(found: Mapping[str, Any], display: str) -> None:
+    """Raise one clear sentence when the server or its pgvector is not fit for us."""
+    problem: SemsearchError | None = None
+    pgvector = found["pgvector"] or found["pgvector_available"]
+    if found["server_number"] < MINIMUM_SERVER:
+        problem = DatabaseUnavailable(
+            f"{display} runs PostgreSQL {found['server']}; semsearch needs PostgreSQL 15 or newer."
+        )
+    elif pgvector is None:
+        problem = DatabaseUnavailable(
+            f"{display} has no pgvector: install it on the server (Debian: postgresql-NN-pgvector; Docker: the image "
+            "pgvector/pgvector), then run `semsearch migrate`."
+        )
+    elif parse_version(pgvector) < MINIMUM_PGVECTOR:
+        problem = DatabaseUnavailable(
+            f"{display} has pgvector {pgvector}; semsearch needs 0.8.0 or newer: install it on the server, then run "
+            "ALTER EXTENSION vector UPDATE."
+        )
+    if problem:
+        raise problem

@@ -1,0 +1,85 @@
+"""Who works on what: a worker's heartbeat, the release of its leases, and those of workers that died."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+from sqlalchemy import Connection, text
+
+from semsearch.store import tasks
+from semsearch.store.connection import Address
+from semsearch.store.spaces import Space
+
+LEASE = 60.0  # seconds
+WORKER_LOCK = 7364  # first half of the advisory lock every living worker holds; the second is its number
+
+BEAT = """
+UPDATE semsearch.leases SET expires_at = clock_timestamp() + make_interval(secs => %s)
+WHERE worker = %s AND expires_at > clock_timestamp()
+"""
+
+
+class Worker:
+    """A living worker: it holds a number and keeps its leases alive, on a connection and thread of its own.
+
+    The session's advisory lock on the number ends with the process, however it ends, so that others may take its
+    leases over at once (`release_dead`) instead of waiting for them to expire.
+    """
+
+    def __init__(self, address: Address, lease: float = LEASE) -> None:
+        self.lease = lease
+        self._connection: psycopg.Connection[Any] = address.connect(autocommit=True, vectors=False)
+        row = self._connection.execute("SELECT nextval('semsearch.worker_number')::int").fetchone()
+        assert row is not None
+        self.number: int = row[0]
+        self._connection.execute("SELECT pg_advisory_lock(%s, %s)", (WORKER_LOCK, self.number))
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name=f"heartbeat {self.number}", daemon=True)
+        self._thread.start()
+
+    def _beat(self) -> None:
+        while not self._stop.wait(self.lease / 3):
+            try:
+                self._connection.execute(BEAT, (self.lease, self.number))
+            except psycopg.Error:
+                return  # the leases expire, and what we finish after that is fenced
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+
+def end(connection: Connection, space: Space, claims: Sequence[tasks.Claim]) -> None:
+    """Give leases back: the documents are done, or were fenced and may be claimed again at once."""
+    connection.execute(
+        text("""
+        DELETE FROM semsearch.leases
+        WHERE collection_id = :collection_id AND document_id = ANY(:ids) AND token = ANY(:tokens)
+        """).bindparams(tasks.ids([c.document_id for c in claims])),
+        {"collection_id": space.collection_id, "tokens": list({c.token for c in claims})},
+    )
+
+
+def release_dead(connection: Connection) -> None:
+    """Let the leases of workers that no longer live expire now; their attempts stay charged."""
+    workers = connection.execute(text("SELECT DISTINCT worker FROM semsearch.leases WHERE expires_at > now()"))
+    for number in workers.scalars().all():
+        # Held until this transaction ends; a living worker holds it in its own session, so we cannot get it.
+        free = connection.execute(
+            text("SELECT pg_try_advisory_xact_lock(:lock, :number)"), {"lock": WORKER_LOCK, "number": number}
+        ).scalar_one()
+        if free:
+            connection.execute(
+                text("UPDATE semsearch.leases SET expires_at = now() WHERE worker = :number"), {"number": number}
+            )
