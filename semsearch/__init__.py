@@ -29,8 +29,9 @@ from semsearch.errors import (
 )
 
 if TYPE_CHECKING:
+    from semsearch.collection import Collection, Status
     from semsearch.config import Settings
-    from semsearch.database import Collection, Database, Status, connect
+    from semsearch.database import Database, connect
     from semsearch.ingest import Progress, Report
     from semsearch.records import Chunk, Document, Hit, Hits
 
@@ -64,7 +65,7 @@ __all__ = [
 # Imported when first used: `semsearch --help` must not pay for SQLAlchemy (0.25 s).
 _LAZY = {
     "Chunk": "records",
-    "Collection": "database",
+    "Collection": "collection",
     "Database": "database",
     "Document": "records",
     "Hit": "records",
@@ -72,7 +73,7 @@ _LAZY = {
     "Progress": "ingest",
     "Report": "ingest",
     "Settings": "config",
-    "Status": "database",
+    "Status": "collection",
     "connect": "database",
 }
 

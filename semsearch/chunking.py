@@ -14,10 +14,10 @@ from semsearch.records import Chunk, Document, Format
 # Tokens kept free for what the model adds by itself: special tokens (2 for BERT) and a document prompt ("passage: " is
 # 3, "search_document: " 4, "title: none | text: " 7), and for the joint of heading and text.
 RESERVED = 16
-# Tokens kept free for the heading: "PEP 257 > Specification > One-line Docstrings" is 15 in BERT's WordPiece.
+# Tokens kept free for the heading: "PEP 257 > Specification > One-line Docstrings" is 12 in BERT's WordPiece.
 HEADING = 32
 # https://learn.microsoft.com/azure/search/vector-search-how-to-chunk-documents starts from chunks of about 200 words
-# with 10 to 15 % of overlap; 512 tokens is what most models of that size were made to read.
+# with 10 to 15 % of overlap; 512 tokens are about 380 words, and all that most local models can read.
 LARGEST = 512
 
 # semantic-text-splitter 0.33 takes time with the square of a text without sentences: 64,000 characters of Chinese take
@@ -53,7 +53,8 @@ def check(chunking: Chunking, embedder: Embedder) -> None:
         raise InvalidInput(f"chunk overlap {overlap} must be smaller than the chunk size {size}.")
     if size > largest:
         raise InvalidInput(
-            f"chunk size {size} is too large for {embedder.model} ({embedder.max_tokens} tokens): use at most {largest}."
+            f"chunk size {size} is too much for {embedder.model}, which reads {embedder.max_tokens} tokens: "
+            f"use {largest} at most."
         )
 
 
@@ -154,7 +155,7 @@ def _path(title: str | None, headings: tuple[str, ...]) -> tuple[str, ...]:
 
 def _inputs(pieces: Sequence[_Piece], embedder: Embedder, size: int) -> list[str]:
     """What the model reads: heading and text, the heading shortened where both are too much."""
-    above = [tuple(part for part in piece.path if plain(part) not in _first_lines(piece.text)) for piece in pieces]
+    above = [_unrepeated(piece) for piece in pieces]
     inputs = [piece.input(" > ".join(path)) for piece, path in zip(pieces, above, strict=True)]
     readable = _readable(embedder)
     least_room = readable - size if size else readable // 2
@@ -166,9 +167,10 @@ def _inputs(pieces: Sequence[_Piece], embedder: Embedder, size: int) -> list[str
     return inputs
 
 
-def _first_lines(text: str) -> list[str]:
-    """The first two lines, because the title of reStructuredText may have a line above it, too."""
-    return [plain(line) for line in text[:1000].split("\n", 2)[:2]]
+def _unrepeated(piece: _Piece) -> tuple[str, ...]:
+    """The path without what the text begins with: two lines, for reStructuredText may draw one above a title."""
+    lines = [plain(line) for line in piece.text[:1000].split("\n", 2)[:2]]
+    return tuple(part for part in piece.path if plain(part) not in lines)
 
 
 def _surely_fits(path: tuple[str, ...], room: int) -> bool:

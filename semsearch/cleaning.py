@@ -25,9 +25,7 @@ MAX_METADATA_DEPTH = 16
 
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 FORMATS = get_args(Format)
-_encode = json.JSONEncoder(
-    allow_nan=False
-).encode  # what escapes as \\u0000 or \\ud... stands for what PostgreSQL cannot hold
+_encode = json.JSONEncoder(allow_nan=False).encode
 KEYS = frozenset({"id", "text", "metadata", "title", "format", "embedding"})
 
 
@@ -55,7 +53,7 @@ def _from_mapping(item: Mapping[str, Any]) -> Document:
 def _check_id(id: Any) -> None:
     if not isinstance(id, str) or not id or UNSTORABLE.search(id) or len(id.encode()) > MAX_ID_BYTES:
         raise InvalidInput(
-            f"document id {id!r:.80} will not do: it must be text of 1 to {MAX_ID_BYTES} bytes without NUL or surrogates."
+            f"document id {id!r:.80} will not do: it is text of 1 to {MAX_ID_BYTES} bytes without NUL or surrogates."
         )
 
 
@@ -95,7 +93,7 @@ def _metadata(metadata: Any) -> Mapping[str, Any]:
     try:
         size = len(json.dumps(cleaned, allow_nan=False))
     except ValueError as error:
-        raise InvalidInput("metadata holds NaN or infinity, which JSON has no word for.") from error
+        raise InvalidInput("metadata holds NaN, infinity or a number of more than 4,300 digits.") from error
     if size > MAX_METADATA_BYTES:
         raise InvalidInput(f"metadata has {size} bytes as JSON; at most {MAX_METADATA_BYTES} are kept.")
     return cleaned
@@ -110,8 +108,9 @@ def _plain(metadata: dict[str, Any]) -> bool:
     return (
         len(encoded) <= MAX_METADATA_BYTES
         and "\\u0000" not in encoded
-        and "\\ud" not in encoded
-        and encoded.count("{") + encoded.count("[") <= MAX_METADATA_DEPTH
+        and "\\ud" not in encoded  # a surrogate: half a character, or half of an emoji
+        and encoded.count("[") < MAX_METADATA_DEPTH
+        and encoded.count("{") == 1  # the keys of inner objects would have to be looked at, too
         and all(type(key) is str for key in metadata)
     )
 

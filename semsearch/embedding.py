@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from semsearch import chunking
 from semsearch.embedders import Embedder
 from semsearch.errors import InvalidInput, UnusableEmbedding
@@ -41,6 +43,17 @@ def whole(document: Document) -> Chunk:
     return Chunk(0, 0, len(document.text), document.text, document.title or "", document.text)
 
 
+def check_fits(space: Space, embeddings: Embedding) -> None:
+    """Raise UnusableEmbedding for what the space's vector type turns into infinity (from 65,520 on) or into zero."""
+    if space.vector_type == "vector":
+        return
+    with np.errstate(over="ignore", under="ignore"):
+        half = embeddings.astype(np.float16)
+    wrong = np.flatnonzero(~np.isfinite(half).all(axis=1) | ~half.any(axis=1))
+    if len(wrong):
+        raise UnusableEmbedding(f"embedding {wrong[0]} is too large or too small for vector_type 'halfvec'.")
+
+
 def prepare(space: Space, works: Sequence[Work], stored: Hashes, embedder: Callable[[], Embedder]) -> Prepared:
     """Rows for every document that is to have chunks; documents that are gone get none."""
     prepared = Prepared()
@@ -64,13 +77,15 @@ def prepare(space: Space, works: Sequence[Work], stored: Hashes, embedder: Calla
 
 def _embed_all(space: Space, fresh: Sequence[Document], stored: Hashes, embedder: Embedder, prepared: Prepared) -> None:
     settings = chunking.Chunking(space.chunk_size, space.chunk_overlap)
-    chunked = dict(zip(fresh, chunking.chunk_many(fresh, embedder, settings), strict=True))
-    _embed(fresh, chunked, stored, embedder, prepared)
+    ids = (document.id for document in fresh)
+    chunked = dict(zip(ids, chunking.chunk_many(fresh, embedder, settings), strict=True))
+    _embed(space, fresh, chunked, stored, embedder, prepared)
 
 
 def _embed(
+    space: Space,
     documents: Sequence[Document],
-    chunked: Mapping[Document, list[Chunk]],
+    chunked: Mapping[str, list[Chunk]],
     stored: Hashes,
     embedder: Embedder,
     prepared: Prepared,
@@ -80,23 +95,31 @@ def _embed(
     plans: dict[str, list[tuple[Chunk, bytes]]] = {}
     for document in documents:
         there = set(stored.get(document.id, {}).values())
-        plan = [(chunk, chunk_hash(embedder.fingerprint, chunk.input)) for chunk in chunked[document]]
+        plan = [(chunk, chunk_hash(embedder.fingerprint, chunk.input)) for chunk in chunked[document.id]]
         plans[document.id] = plan
         inputs.update({hash: chunk.input for chunk, hash in plan if hash not in there})
     try:
-        embeddings = embedder.embed_documents(list(inputs.values())) if inputs else ()
+        embeddings = _embeddings(space, list(inputs.values()), embedder)
     except (InvalidInput, UnusableEmbedding) as error:
         if len(documents) == 1:
             prepared.failed[documents[0].id] = str(error)
             return
         half = len(documents) // 2
-        _embed(documents[:half], chunked, stored, embedder, prepared)
-        _embed(documents[half:], chunked, stored, embedder, prepared)
+        _embed(space, documents[:half], chunked, stored, embedder, prepared)
+        _embed(space, documents[half:], chunked, stored, embedder, prepared)
         return
     made: dict[bytes, Embedding] = dict(zip(inputs, embeddings, strict=True))
     prepared.embedded += len(made)
     for document in documents:
         prepared.rows[document.id] = [_row(document, chunk, hash, made.get(hash)) for chunk, hash in plans[document.id]]
+
+
+def _embeddings(space: Space, inputs: Sequence[str], embedder: Embedder) -> Sequence[Embedding] | Embedding:
+    if not inputs:
+        return ()
+    embeddings = embedder.embed_documents(inputs)
+    check_fits(space, embeddings)
+    return embeddings
 
 
 def _row(document: Document, chunk: Chunk, hash: bytes, embedding: Embedding | None) -> Row:

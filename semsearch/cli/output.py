@@ -77,6 +77,15 @@ def cell(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
+def rate(each_second: float) -> str:
+    """A rate with as many digits as can be meant.
+
+    >>> rate(1234.5), rate(1.25)
+    ('1,234', '1.2')
+    """
+    return f"{each_second:,.0f}" if each_second >= 10 else f"{each_second:.1f}"
+
+
 def size(count: int | None) -> str | None:
     """Bytes in the unit a person would choose.
 

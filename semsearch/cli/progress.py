@@ -20,15 +20,16 @@ if TYPE_CHECKING:
     OnProgress = Callable[[Progress], None]
 
 LINE_INTERVAL = 10.0  # seconds
+BAR_WIDTH = 24  # columns: with count and rate it fits into 80, and leaves room for the terminal's ^C
 WORDS = {"ingest": ("ingesting", "documents"), "index": ("building the index", "chunks")}
 
 
 @contextmanager
-def shown() -> Iterator[OnProgress]:
+def shown(*, bar: bool = True) -> Iterator[OnProgress]:
     """A function to hand over as `on_progress`; Ctrl-C inside says that the work can be taken up again."""
     console = output.console(stderr=True)
     try:
-        if console.is_terminal:
+        if bar and console.is_terminal:
             with _bars(console) as bars:
                 yield _Bar(bars)
         else:
@@ -54,13 +55,12 @@ def _bars(console: Any) -> Bars:
     return progress.Progress(
         progress.SpinnerColumn(),
         progress.TextColumn("{task.description}"),
-        progress.BarColumn(bar_width=None),
+        progress.BarColumn(bar_width=BAR_WIDTH),
         progress.TextColumn("{task.fields[count]}"),
         progress.TextColumn("{task.fields[rate]}", style="cyan"),
         progress.TimeRemainingColumn(compact=True),
         console=console,
         transient=True,
-        expand=True,
     )
 
 
@@ -70,24 +70,24 @@ class _Bar:
     def __init__(self, bars: Bars) -> None:
         self.bars = bars
         self.stage: str | None = None
-        self.began = time.monotonic()
+        self.clock = Clock()
         self.task: TaskID = bars.add_task("preparing", total=None, count="", rate="")
 
     def __call__(self, progress: Progress) -> None:
         if progress.stage != self.stage:
-            self._begin(progress.stage)
+            self._begin(progress)
         self.bars.update(
             self.task,
             completed=progress.done,
             total=progress.total,
             count=_count(progress),
-            rate=_rate(progress.done, time.monotonic() - self.began),
+            rate=_rate(self.clock.rate(progress)),
         )
 
-    def _begin(self, stage: str) -> None:
+    def _begin(self, progress: Progress) -> None:
         self.bars.remove_task(self.task)
-        self.stage, self.began = stage, time.monotonic()
-        self.task = self.bars.add_task(WORDS[stage][0], total=None, count="", rate="")
+        self.stage, self.clock = progress.stage, Clock(progress.done)
+        self.task = self.bars.add_task(WORDS[progress.stage][0], total=None, count="", rate="")
 
 
 class _Lines:
@@ -95,23 +95,36 @@ class _Lines:
 
     def __init__(self) -> None:
         self.stage: str | None = None
-        self.began = self.printed = time.monotonic()
+        self.clock = Clock()
+        self.printed = time.monotonic()
 
     def __call__(self, progress: Progress) -> None:
-        now = time.monotonic()
         if progress.stage != self.stage:
-            self.stage, self.began = progress.stage, now
+            self.stage, self.clock = progress.stage, Clock(progress.done)
+        now = time.monotonic()
         if now - self.printed >= LINE_INTERVAL:
             self.printed = now
-            click.echo(line(progress, now - self.began), err=True)
+            click.echo(line(progress, self.clock.rate(progress)), err=True)
 
 
-def line(progress: Progress, seconds: float) -> str:
+class Clock:
+    """The rate of a stage since it was first heard of: what was done by then may have taken any time."""
+
+    def __init__(self, done: int = 0) -> None:
+        self.done, self.began = done, time.monotonic()
+
+    def rate(self, progress: Progress) -> float | None:
+        """Documents or chunks a second; None in the first second, when nobody can tell."""
+        seconds = time.monotonic() - self.began
+        return (progress.done - self.done) / seconds if seconds >= 1 else None
+
+
+def line(progress: Progress, rate: float | None) -> str:
     """Stage, count, rate and the time that is left at this rate."""
     verb, noun = WORDS[progress.stage]
-    parts = [f"{verb}: {_count(progress)} {noun}", _rate(progress.done, seconds)]
-    if progress.total and progress.done:
-        parts.append(f"{(progress.total - progress.done) * seconds / progress.done:,.0f} s left")
+    parts = [f"{verb}: {_count(progress)} {noun}", _rate(rate)]
+    if progress.total and rate:
+        parts.append(f"{(progress.total - progress.done) / rate:,.0f} s left")
     return ", ".join(part for part in parts if part)
 
 
@@ -119,5 +132,5 @@ def _count(progress: Progress) -> str:
     return f"{progress.done:,}" if progress.total is None else f"{progress.done:,}/{progress.total:,}"
 
 
-def _rate(done: int, seconds: float) -> str:
-    return f"{done / seconds:,.0f}/s" if done and seconds >= 1 else ""
+def _rate(rate: float | None) -> str:
+    return f"{output.rate(rate)}/s" if rate else ""

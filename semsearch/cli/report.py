@@ -18,11 +18,17 @@ SHOWN = 20  # reasons on the screen; --json has them all
 def print_report(name: str, report: Report) -> None:
     """The summary for people."""
     total = report.added + report.changed + report.unchanged
-    rate = f", {total / report.seconds:,.0f} documents/s" if report.seconds >= 1 else ""
+    rate = f", {output.rate(total / report.seconds)} documents/s" if total and report.seconds >= 1 else ""
     counts = f"{report.added:,} added, {report.changed:,} changed, {report.unchanged:,} unchanged"
     click.echo(f"{name}: {counts}, {report.deleted:,} deleted in {report.seconds:.1f} s{rate}")
     click.echo(f"{' ' * len(name)}  {report.chunks:,} chunks, {report.embedded:,} embedded")
     _print_reasons("could not be read", ((broken.where, broken.reason) for broken in report.broken))
+    _print_reasons("could not be embedded", report.failed.items())
+
+
+def print_work(name: str, report: Report) -> None:
+    """What a worker has done, in a line, and what it could not do."""
+    click.echo(f"{name}: {report.chunks:,} chunks, {report.embedded:,} embedded in {report.seconds:.1f} s")
     _print_reasons("could not be embedded", report.failed.items())
 
 

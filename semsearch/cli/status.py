@@ -11,7 +11,7 @@ import click
 from semsearch.cli import connection, options, output
 
 if TYPE_CHECKING:
-    from semsearch.database import Status
+    from semsearch.collection import Status
 
 
 @click.command()

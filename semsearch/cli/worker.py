@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from semsearch.cli import connection, progress
+from semsearch.cli import connection, progress, report
 
 if TYPE_CHECKING:
-    from semsearch.database import Collection, Database
+    from semsearch.collection import Collection
+    from semsearch.database import Database
 
 POLL = 5.0  # seconds between looks when all is done
 
@@ -34,14 +35,22 @@ def command(until_idle: bool, names: tuple[str, ...]) -> None:
       semsearch worker --until-idle --collection handbook
     """
     signal.signal(signal.SIGTERM, _stop)
-    with connection.database() as database, progress.shown() as on_progress:
+    with connection.database() as database:
         click.echo("working; Ctrl-C stops", err=True)
         while True:
             for collection in _collections(database, names):
-                collection.work(on_progress)
+                _work(collection)
             if until_idle:
                 return
             time.sleep(POLL)
+
+
+def _work(collection: Collection) -> None:
+    """Like a log, also on a terminal: a worker is mostly left alone."""
+    with progress.shown(bar=False) as on_progress:
+        done = collection.work(on_progress)
+    if done.chunks or done.failed:
+        report.print_work(collection.name, done)
 
 
 def _collections(database: Database, names: tuple[str, ...]) -> Iterable[Collection]:

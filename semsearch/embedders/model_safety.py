@@ -58,7 +58,7 @@ def read(file: Path) -> Any:
 
 
 def _refuse_pickles(folder: Path) -> None:
-    pickles = sorted(file.name for file in folder.glob("*") if file.suffix in PICKLES and file.name != "training_args.bin")
+    pickles = sorted(file.name for file in folder.glob("*") if file.suffix in PICKLES)
     if pickles and not any(folder.glob("*.safetensors")):
         raise ModelUnavailable(
             f"{folder} has its weights in {pickles[0]} only, and loading that could run code: convert the model to "

@@ -68,7 +68,7 @@ class OpenAIEmbedder:
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         from semsearch.embedders import openai_tokens as tokens
 
-        return [tokens.count(self._name, text) for text in texts]
+        return [tokens.count(text) for text in texts]
 
     def embed_documents(self, texts: Sequence[str]) -> Embedding:
         """As the face says; a text longer than the model reads is cut.
@@ -107,7 +107,8 @@ class OpenAIEmbedder:
 
     def _ask(self, texts: list[str]) -> Embedding:
         """One request, tried again while the server is only busy."""
-        for attempt in range(1, TRIES + 1):
+        attempt = 1
+        while True:
             try:
                 return self._request(texts)
             except ProviderBusy as busy:
@@ -117,7 +118,7 @@ class OpenAIEmbedder:
                 seconds = (busy.retry_after or 0) + random.uniform(0, 2 ** (attempt - 1))  # noqa: S311
                 log.info("%s Try %d of %d; the next one in %.1f s.", busy, attempt, TRIES, seconds)
             self._wait(min(seconds, LONGEST_WAIT))
-        raise AssertionError("the last try either returns or raises")
+            attempt += 1
 
     def _request(self, texts: list[str]) -> Embedding:
         import openai

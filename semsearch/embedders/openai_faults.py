@@ -18,8 +18,9 @@ PARAMETERS = {"model", "dimensions", "encoding_format"}
 
 # OpenAI sends no code with these: "This model's maximum context length is 8192 tokens, however you requested ...",
 # "Requested 309209 tokens, max 300000 tokens per request", "This model does not support specifying dimensions."
+# Taking a bad text for a long one costs a few more requests, and no more: the halves end at that text.
 _TOO_LARGE = re.compile(
-    r"maximum (context|input) length|max \d+ tokens|too many (tokens|inputs)|batch size", re.IGNORECASE
+    r"(context|input) length|max \d+ tokens|less than \d+ tokens|too (many|large|long)|batch size", re.IGNORECASE
 )
 _SETTINGS = re.compile(r"unknown parameter|unrecognized request argument|support specifying dimensions", re.IGNORECASE)
 

@@ -14,6 +14,7 @@ from semsearch.errors import InvalidInput
 OPENAI = "https://api.openai.com/v1"
 LARGEST_RESPONSE = 64 * 2**20  # 2,048 embeddings of 3,072 dimensions are 34 MB in base64
 CONNECT_SECONDS = 10.0
+KEPT_HEADERS = {"content-type", "retry-after", "x-request-id"}
 
 
 def base_url(setting: str | None) -> str:
@@ -65,12 +66,11 @@ class _Bounded(httpx2.HTTPTransport):
         # httpx limits each read only. The time is looked at between reads: an answer that drips takes twice as long.
         deadline = time.monotonic() + self._timeout
         answer = super().handle_request(request)
-        body = b""
         try:
             body = self._read(request, answer, deadline)
         finally:
             answer.close()
-        headers = {name: value for name, value in answer.headers.items() if name in _KEPT}
+        headers = {name: value for name, value in answer.headers.items() if name in KEPT_HEADERS}
         return httpx2.Response(answer.status_code, headers=headers, content=body, extensions=answer.extensions)
 
     def _read(self, request: httpx2.Request, answer: httpx2.Response, deadline: float) -> bytes:
@@ -84,9 +84,6 @@ class _Bounded(httpx2.HTTPTransport):
             if time.monotonic() > deadline:
                 raise httpx2.ReadTimeout("the response takes too long", request=request)
         return bytes(body)
-
-
-_KEPT = {"content-type", "retry-after", "location", "x-request-id"}
 
 
 def _is_loopback(host: str) -> bool:

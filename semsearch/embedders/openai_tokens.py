@@ -16,32 +16,24 @@ MAX_INPUTS = 2048
 MAX_INPUT_TOKENS = 8191
 MAX_REQUEST_TOKENS = 270_000
 
-# Above this an upper bound is enough: the text is cut before it is sent.
-COUNTED_BYTES = 32 * 1024
-
 
 def splitter(name: str, capacity: int, overlap: int, *, markdown: bool = False) -> Splitter:
     kind = MarkdownSplitter if markdown else TextSplitter
     return kind.from_tiktoken_model(_tokenizer(name), capacity, overlap)
 
 
-def count(name: str, text: str) -> int:
-    """At least as many tokens as the text has. Raises InvalidInput for a text that is not Unicode.
+def count(text: str) -> int:
+    """At least as many tokens as the text has. Raises InvalidInput where it is no Unicode.
 
-    The tokenizer is byte-level BPE, so there are never more tokens than bytes; the splitter, which does not tell
-    numbers, tells whether a quarter (English), a third or a half (Chinese) of that is enough.
+    The tokenizer is byte-level BPE: there are never more tokens than bytes, and in ASCII text never more than half as
+    many. Counting exactly takes the splitter 2 ms a text.
     """
     try:
-        size = len(text.encode())
+        return len(text.encode()) - len(text.encode("ascii", "ignore")) // 2
     except UnicodeEncodeError as error:
         raise InvalidInput(
             f"the text has half a character (a lone surrogate) at {error.start} and is no Unicode."
         ) from None
-    if size <= COUNTED_BYTES:
-        for share in (4, 3, 2):
-            if fits(name, text, -(-size // share)):
-                return -(-size // share)
-    return size
 
 
 def fits(name: str, text: str, tokens: int) -> bool:
@@ -52,12 +44,12 @@ def fits(name: str, text: str, tokens: int) -> bool:
 
 
 def cut(name: str, text: str) -> str:
-    """The start of a text that one input may have: as much as fits, to a quarter."""
-    if count(name, text) <= MAX_INPUT_TOKENS:
+    """The start of a text that one input may have: at least seven eighths of what fits, all of it where it fits."""
+    if count(text) <= MAX_INPUT_TOKENS // 2:
         return text
-    text = text[: 4 * MAX_INPUT_TOKENS]  # English has about 4.4 characters a token
+    text = text[: 8 * MAX_INPUT_TOKENS]  # English has 4 to 5 characters a token
     while not fits(name, text, MAX_INPUT_TOKENS):
-        text = text[: len(text) * 3 // 4]
+        text = text[: len(text) * 7 // 8]
     return text
 
 
@@ -67,7 +59,7 @@ def batches(name: str, texts: Sequence[str]) -> Iterator[list[str]]:
     total = 0
     for text in texts:
         text = cut(name, text)
-        tokens = min(count(name, text), MAX_INPUT_TOKENS)
+        tokens = min(count(text), MAX_INPUT_TOKENS)
         if batch and (len(batch) == MAX_INPUTS or total + tokens > MAX_REQUEST_TOKENS):
             yield batch
             batch, total = [], 0

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from semsearch.errors import UnusableEmbedding
 from semsearch.records import Embedding
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,18 @@ class Batch:
             Batch(self.prompt, self.texts[:middle], self.ids[:middle]),
             Batch(self.prompt, self.texts[middle:], self.ids[middle:]),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model in memory. `forward` may be called from several threads at once where `parallel`."""
+
+    forward: Callable[[Batch], Embedding]
+    tokenizer: Tokenizer
+    dimensions: int
+    max_tokens: int
+    budget: int
+    parallel: bool
 
 
 def pack(lengths: Sequence[int], budget: int) -> list[list[int]]:

@@ -11,6 +11,10 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
 # Python's own share of a batch of MiniLM is about 2 of 40 ms, on one interpreter lock: more threads would wait for it.
 MOST = 8
@@ -26,7 +30,7 @@ class Workers:
         self._process = 0
         self._starting = threading.Lock()
 
-    def map[Item, Answer](self, function: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
+    def map(self, function: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
         """The answers in the order of the items; the first error ends it."""
         with self._starting:
             if self._pool is None or self._process != os.getpid():  # threads do not survive a fork
@@ -40,12 +44,13 @@ class Workers:
 
         def take_share() -> None:
             torch.set_num_threads(share)
+            torch.get_num_threads()  # A thread's first look at the setting fixes it for this thread.
             all_there.wait()
 
         pool = ThreadPoolExecutor(self.count, "semsearch-embed")
         for started in [pool.submit(take_share) for _ in range(self.count)]:
             started.result()
-        # It is kept per thread, but threads that come later take over what was set last.
+        # For threads that have not looked yet, what was set last counts (aten/src/ATen/ParallelOpenMP.cpp).
         torch.set_num_threads(self._cores)
         return pool
 

@@ -11,6 +11,9 @@ from semsearch.sources.source import Parsed, Unreadable
 
 MAX_UNPACKED = 200_000_000
 MAX_RATIO = 100
+FREE_OUTPUT = 10_000_000
+"""Bytes an archive may unpack to before its ratio matters: they harm nobody."""
+
 MAX_MEMBERS = 10_000
 
 _WORD = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
@@ -34,7 +37,14 @@ def parse(data: bytes, encoding: str | None = None) -> Parsed:
     for part in document.part.rels.values():
         if part.reltype.endswith(("/footnotes", "/endnotes")) and not part.is_external:
             blocks.extend(_blocks(parse_xml(part.target_part.blob), names))
-    return Parsed("\n\n".join(blocks), document.core_properties.title.strip() or None, "markdown")
+    return Parsed("\n\n".join(blocks), _title(document), "markdown")
+
+
+def _title(document: Any) -> str | None:
+    """The title the file gives itself; python-docx makes up properties, with a title, for files that have none."""
+    if not any(part.reltype.endswith("/core-properties") for part in document.part.package.rels.values()):
+        return None
+    return document.core_properties.title.strip() or None
 
 
 def check_archive(data: bytes) -> None:
@@ -46,7 +56,7 @@ def check_archive(data: bytes) -> None:
         encrypted = data.startswith(b"\xd0\xcf\x11\xe0")  # Office wraps encrypted documents in its old file format
         raise Unreadable("is encrypted or not a docx" if encrypted else "is a broken docx, or not a docx") from None
     unpacked = sum(member.file_size for member in members)
-    if len(members) > MAX_MEMBERS or unpacked > MAX_UNPACKED or unpacked > MAX_RATIO * len(data):
+    if len(members) > MAX_MEMBERS or unpacked > MAX_UNPACKED or unpacked > max(FREE_OUTPUT, MAX_RATIO * len(data)):
         raise Unreadable(f"would unpack {len(data):,} bytes to {unpacked:,}: taken for a zip bomb")
 
 
@@ -73,7 +83,7 @@ def _blocks(root: Any, names: dict[str, str]) -> Iterator[str]:
 def _row(cells: dict[Any, list[str]]) -> Iterator[str]:
     texts = [" ".join(filter(None, paragraphs)) for paragraphs in cells.values()]
     if any(texts):
-        yield " | ".join(texts)
+        yield " | ".join(filter(None, texts))
 
 
 def _text(paragraph: Any) -> str:

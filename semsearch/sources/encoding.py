@@ -22,12 +22,16 @@ _META_CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([A-Za-z0-
 
 
 def decode(data: bytes, encoding: str | None = None) -> str:
-    """The text of `data`, with line ends as newlines. Unreadable where it is binary or in no encoding we know."""
+    """The text of `data`, with line ends as newlines. Single wrong bytes in UTF-8 become U+FFFD.
+
+    Unreadable where it is binary, in no encoding we know, or not in `encoding`.
+    """
     if is_binary(data[:SAMPLE]) and encoding is None:
         raise Unreadable("is binary, not text")
-    name = encoding or _mark(data) or _utf8_or_likeliest(data)
+    name = encoding or mark(data) or _utf8_or_likeliest(data)
+    damaged = encoding is None and name == "utf-8"
     try:
-        text = data.decode(name)
+        text = data.decode(name, errors="replace" if damaged else "strict")
     except (UnicodeError, LookupError) as error:
         raise Unreadable(f"is not {name} text ({_position(error)}); name its encoding") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
@@ -37,7 +41,7 @@ def decode_html(data: bytes, encoding: str | None = None) -> str:
     """As `decode`, but believes `<meta charset>` where the bytes are not UTF-8. It is looked for in the first 1,024
     bytes, as https://html.spec.whatwg.org/multipage/parsing.html#prescan-a-byte-stream-to-determine-its-encoding says.
     """
-    if encoding is None and not _mark(data) and not _is_utf8(data):
+    if encoding is None and not mark(data) and not _is_utf8(data):
         declared = _META_CHARSET.search(data[:1024])
         encoding = _as_browsers_read(declared[1].decode("ascii")) if declared else None
         if encoding is not None:
@@ -50,21 +54,22 @@ def detect(stream: BinaryIO) -> str:
     head = stream.read(SAMPLE)
     if is_binary(head):
         raise Unreadable("is binary, not text")
-    name = _mark(head) or _scan(stream, head)
+    name = mark(head) or _scan(stream, head)
     stream.seek(0)
     return name
 
 
 def is_binary(head: bytes) -> bool:
     """Whether bytes without a byte order mark hold more control characters than text ever does."""
-    if _mark(head) or not head:
+    if mark(head) or not head:
         return False
     control = len(head) - len(head.translate(None, _CONTROL))
     # Random bytes hold 10 % of these, EBCDIC text 2 %; a stray NUL in a log is no reason to refuse it.
     return control > 0.05 * len(head)
 
 
-def _mark(data: bytes) -> str | None:
+def mark(data: bytes) -> str | None:
+    """The encoding that a byte order mark says."""
     return next((name for mark, name in _MARKS if data.startswith(mark)), None)
 
 
@@ -99,9 +104,13 @@ def _scan(stream: BinaryIO, head: bytes) -> str:
 
 
 def likeliest(sample: bytes) -> str:
-    """The likeliest legacy encoding. Few accented letters among plain ones are taken for cp1252, what Western systems
-    wrote: charset-normalizer needs more than that to tell it from cp1250 ("café crème à la carte" becomes "cafe' creme
-    r la carte" with it)."""
+    """The likeliest encoding of a piece that is not all UTF-8.
+
+    Few accented letters among plain ones are taken for cp1252, what Western systems wrote: from so little
+    charset-normalizer cannot tell it from cp1250, and reads "café crème à la carte" as "... ŕ la carte".
+    """
+    if _is_damaged_utf8(sample):
+        return "utf-8"
     accented = len(sample) - len(sample.translate(None, bytes(range(128, 256))))
     if (accented <= 8 or accented < 0.05 * len(sample)) and _decodes(sample, "cp1252"):
         return "cp1252"
@@ -111,6 +120,14 @@ def likeliest(sample: bytes) -> str:
     if best is None:
         raise Unreadable("is in no encoding that could be recognised; name its encoding")
     return "cp1252" if "cp1252" in best.could_be_from_charset else best.encoding
+
+
+def _is_damaged_utf8(sample: bytes) -> bool:
+    """Whether most of what is not ASCII is good UTF-8: no other encoding looks like that by chance."""
+    text = sample.decode("utf-8", errors="replace")
+    wrong = text.count("\ufffd")
+    right = sum(character > "\x7f" for character in text) - wrong
+    return right > 4 * wrong
 
 
 def _decodes(sample: bytes, name: str) -> bool:

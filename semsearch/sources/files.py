@@ -13,7 +13,7 @@ from typing import BinaryIO, assert_never
 from semsearch.errors import InvalidInput, NotFound
 from semsearch.records import Document
 from semsearch.sources import delimited, jsonl, parquet, text
-from semsearch.sources.encoding import SAMPLE, detect
+from semsearch.sources.encoding import SAMPLE, detect, is_binary, mark
 from semsearch.sources.kinds import ROWS, by_content, by_name, missing_extra
 from semsearch.sources.lines import as_utf8
 from semsearch.sources.opening import open_regular, unpacked, why
@@ -98,7 +98,7 @@ class Folder:
             for found in walk(self._path, self._options):
                 place = self._place(found.parts)
                 if isinstance(found, Refused):
-                    yield Broken(place.where, found.reason, place.id if found.parts else None)
+                    yield Broken(place.where, found.reason, None if found.is_folder else place.id)
                 else:
                     yield from self._read(found, place, sandbox, without)
         for (kind, reason), count in without.items():
@@ -167,13 +167,23 @@ def read(
         elif kind == "json":
             yield from jsonl.read_file(stream, place, options)
         elif kind == "jsonl":
-            yield from jsonl.read_lines(as_utf8(stream, options.encoding or detect(stream)), place, options)
+            yield from jsonl.read_lines(as_utf8(stream, options.encoding or _marked(stream)), place, options)
         elif kind == "csv" or kind == "tsv":
             yield from delimited.read(as_utf8(stream, options.encoding or detect(stream)), kind, place, options)
         elif kind == "parquet":
             yield from parquet.read(stream, place, options)
         else:
             assert_never(kind)
+
+
+def _marked(stream: BinaryIO) -> str:
+    """The encoding of JSONL: UTF-8, or what a byte order mark says. Nothing more is guessed, for a wrong byte is the
+    fault of its line, and must not change how the others are read."""
+    head = stream.read(SAMPLE)
+    stream.seek(0)
+    if is_binary(head):
+        raise Unreadable("is binary, not text")
+    return mark(head) or "utf-8"
 
 
 def _broken(error: Unreadable, place: Place, kind: Kind | None) -> Broken:

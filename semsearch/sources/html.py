@@ -17,7 +17,7 @@ _BLOCKS = {*_PREFIXES, "address", "article", "aside", "blockquote", "body", "cap
 _BLOCKS |= {"dl", "dt", "fieldset", "figcaption", "figure", "footer", "form", "header", "hr", "html", "legend", "main"}
 _BLOCKS |= {"nav", "ol", "p", "pre", "section", "summary", "table", "tbody", "tfoot", "thead", "tr", "ul"}
 _CELLS = frozenset({"td", "th"})
-_LIST = frozenset({"li", "tr", "dt", "dd"})
+_ITEMS = frozenset({"li", "tr", "dt", "dd"})
 """Blocks that follow one another without a blank line."""
 
 
@@ -56,7 +56,8 @@ class _Writer:
         self._inline: list[str] = []
         self._prefix = ""
         self._preformatted = 0
-        self._close_to_last = False
+        self._item = False
+        self._last_was_item = False
 
     def enter(self, node: LexborNode) -> None:
         tag = node.tag or ""
@@ -67,43 +68,46 @@ class _Writer:
         elif tag in _CELLS:
             self._inline.append(_CELL)
         elif tag in _BLOCKS:
-            self._end_block(tag in _LIST)
+            self._end_block()
             self._prefix = _PREFIXES.get(tag, self._prefix)
             self._preformatted += tag == "pre"
+            self._item = self._item or tag in _ITEMS
 
     def leave(self, node: LexborNode) -> None:
         tag = node.tag or ""
         if tag in _BLOCKS:
-            self._end_block(tag in _LIST)
+            self._end_block()
             self._preformatted -= tag == "pre"
             self._prefix = ""
-
-    def _end_block(self, close: bool) -> None:
-        """Writes what was gathered as one block, one blank line below the last, or none within a list or a table."""
-        text = "".join(self._inline)
-        self._inline.clear()
-        block = _fenced(text) if self._preformatted else self._prefix + _flowed(text, bool(_HEADINGS.get(self._prefix)))
-        if block.strip() and text.strip():
-            if self._pieces:
-                self._pieces.append("\n" if close and self._close_to_last else "\n\n")
-            self._pieces.append(block)
-            self._prefix = ""
-            self._close_to_last = close
+            self._item = False
 
     def markdown(self) -> str:
-        self._end_block(False)
+        self._end_block()
         return "".join(self._pieces)
+
+    def _end_block(self) -> None:
+        """Writes what was gathered as one block, a blank line below the last; items follow items without one."""
+        text = "".join(self._inline)
+        self._inline.clear()
+        block = _fenced(text) if self._preformatted else _flowed(text, in_heading=self._prefix.startswith("#"))
+        if text.strip() and block:
+            if self._pieces:
+                self._pieces.append("\n" if self._item and self._last_was_item else "\n\n")
+            self._pieces.append(self._prefix + block)
+            self._last_was_item = self._item
+            self._prefix = ""
+            self._item = False
 
 
 _BREAK = "\x00br\x00"
 _CELL = "\x00td\x00"
 
 
-def _flowed(text: str, heading: bool) -> str:
+def _flowed(text: str, *, in_heading: bool) -> str:
     cells = [_one_line(cell) for cell in text.split(_CELL)]
     row = " | ".join(cell for cell in cells if cell)
     lines = [line.strip() for line in row.split(_BREAK)]
-    return (" " if heading else "\n").join(line for line in lines if line)
+    return (" " if in_heading else "\n").join(line for line in lines if line)
 
 
 def _fenced(text: str) -> str:

@@ -34,7 +34,7 @@ def read_file(content: BinaryIO, place: Place, options: Options) -> Iterator[Doc
     value = parse(data, options.encoding)
     if isinstance(value, dict):
         return iter([rows.document(value, options, default_id=place.id)])
-    if not isinstance(value, list):
+    if not isinstance(value, list) or (value and not any(isinstance(item, dict) for item in value)):
         raise Unreadable("is JSON, but neither an object nor an array of objects")
     return rows.documents(((f"{place.where}:[{at}]", _object(item)) for at, item in enumerate(value)), options)
 
@@ -65,7 +65,8 @@ def parse(data: bytes, encoding: str | None = None) -> Any:
     except Unreadable:
         raise
     except json.JSONDecodeError as error:
-        raise Unreadable(f"is not JSON: {error.msg.lower()} at character {error.pos + 1:,}") from None
+        problem = error.msg.lower().removesuffix(" at")
+        raise Unreadable(f"is not JSON: {problem} at character {error.pos + 1:,}") from None
     except UnicodeError:
         raise Unreadable("is not JSON: its bytes are not UTF-8") from None
     except RecursionError:

@@ -33,7 +33,7 @@ def documents(rows: Iterable[tuple[str, Row | Unreadable]], options: Options) ->
             first, broken_on_end = False, 0
         except Unreadable as error:
             if first and isinstance(error, MissingField):
-                raise
+                raise MissingField(error.reason) from None  # of the file: its other rows are not read either
             first = first and isinstance(row, Unreadable)
             broken_on_end += 1
             result = Broken(where, error.reason, error.id)

@@ -135,7 +135,7 @@ def _kill(process: subprocess.Popen[bytes], expired: threading.Event) -> None:
 def _why(code: int, expired: bool) -> str:
     if expired or code == -signal.SIGXCPU:
         return "takes too long to parse"
-    return f"crashes its parser (exit status {code})"
+    return f"crashes its parser, or needs more memory than a file is given (exit status {code})"
 
 
 def _close_quietly(pipe: Any) -> None:

@@ -22,10 +22,11 @@ class File(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """Something below the folder that is not read, and why."""
+    """Something below the folder that is not read, and why; of a whole folder, nobody knows what is in it."""
 
     parts: tuple[str, ...]
     reason: str
+    is_folder: bool = False
 
 
 def walk(root: Path, options: Options) -> Iterator[File | Refused]:
@@ -40,7 +41,7 @@ def walk(root: Path, options: Options) -> Iterator[File | Refused]:
         try:
             directory = _open_below(root, parts)
         except OSError as error:
-            yield Refused(parts, why(error))
+            yield Refused(parts, why(error), is_folder=True)
             continue
         folders: list[tuple[str, ...]] = []
         try:
@@ -48,7 +49,7 @@ def walk(root: Path, options: Options) -> Iterator[File | Refused]:
             folders = [(*parts, entry.name) for entry in entries if entry.is_dir(follow_symlinks=False)]
             yield from _listed(root, parts, directory, entries, options)
         except OSError as error:  # some network file systems fail on listing, not on opening
-            yield Refused(parts, why(error))
+            yield Refused(parts, why(error), is_folder=True)
         finally:
             os.close(directory)
         waiting.extend(reversed([folder for folder in folders if not matches(options.exclude, folder)]))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
 import psycopg
 from pgvector.psycopg import register_vector
-from sqlalchemy import Connection, Engine, create_engine, text
+from psycopg.rows import dict_row
+from sqlalchemy import Connection, Engine, create_engine
 
 from semsearch import config
 from semsearch.errors import DatabaseUnavailable, SemsearchError
@@ -62,7 +64,7 @@ class Address:
         return psycopg.connect(
             self.conninfo or "",
             options=f"{given} {options}" if given else options,
-            application_name="semsearch",
+            application_name=f"semsearch {os.getpid()}",  # index_build tells our own process from others by it
             connect_timeout=CONNECT_TIMEOUT,
             autocommit=autocommit,
         )
@@ -95,6 +97,20 @@ def search_engine(address: Address) -> Engine:
     )
 
 
+class Pools:
+    """The two pools of one database: for what writes, and for searches."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.writing = engine(address)
+        self.searching = search_engine(address)
+
+    def close(self) -> None:
+        self.writing.dispose()
+        self.searching.dispose()
+        self.address.close()
+
+
 def driver(connection: Connection) -> psycopg.Connection[Any]:
     """The psycopg connection underneath, inside the same transaction."""
     raw = connection.connection.driver_connection
@@ -108,25 +124,22 @@ def unavailable(error: Exception, display: str) -> DatabaseUnavailable:
     return DatabaseUnavailable(f"cannot connect to {display}: {reason}. Run `semsearch doctor` to see what is used.")
 
 
-def facts(connection: Connection) -> Mapping[str, Any]:
+FACTS = """
+SELECT current_setting('server_version_num')::int AS server_number,
+       current_setting('server_version') AS server,
+       (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS pgvector,
+       (SELECT default_version FROM pg_available_extensions WHERE name = 'vector') AS pgvector_available,
+       to_regclass('semsearch.alembic_version') IS NOT NULL AS migrated
+"""
+
+
+def facts(connection: psycopg.Connection[Any]) -> dict[str, Any]:
     """Versions of the server, pgvector (installed, and available to install) and our schema; None where absent."""
-    row = (
-        connection.execute(
-            text("""
-        SELECT current_setting('server_version_num')::int AS server_number,
-               current_setting('server_version') AS server,
-               (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS pgvector,
-               (SELECT default_version FROM pg_available_extensions WHERE name = 'vector') AS pgvector_available,
-               to_regclass('semsearch.alembic_version') IS NOT NULL AS migrated
-        """)
-        )
-        .mappings()
-        .one()
-    )
-    revision = None
-    if row["migrated"]:
-        revision = connection.execute(text("SELECT max(version_num) FROM semsearch.alembic_version")).scalar()
-    return {**row, "revision": revision}
+    with connection.cursor(row_factory=dict_row) as cursor:
+        found = cursor.execute(FACTS).fetchone() or {}
+        row = cursor.execute("SELECT max(version_num) FROM semsearch.alembic_version") if found["migrated"] else None
+        revision = (row.fetchone() or {"max": None})["max"] if row else None
+    return {**found, "revision": revision}
 
 
 def parse_version(version: str) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +13,14 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import Engine
 
-from semsearch.errors import Conflict, NotFound
+from semsearch.errors import Conflict, DatabaseUnavailable, InvalidInput, NotFound
 from semsearch.store import indexes
 from semsearch.store.connection import Address
 from semsearch.store.spaces import Space
 
 OnTuples = Callable[[int, int | None], None]
 LOOK = 0.5  # seconds between looks at the progress of a build
+BUILD_LOCK = 7365  # first half of the advisory lock of whoever builds an index; the second is the space
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,18 @@ class Options:
 def build(address: Address, engine: Engine, space: Space, options: Options, on_tuples: OnTuples | None = None) -> None:
     """Build the index; CONCURRENTLY when anybody else is connected to the database.
 
-    Raises Conflict when there is a valid one. An invalid one, left by an interrupted build, is dropped first: IF NOT
-    EXISTS would report it as done.
+    Raises InvalidInput, and Conflict when there is a valid one or somebody is just building it.
     """
     indexes.check(space, options.kind)
+    _check(options)
     # A connection of its own: a concurrent build runs outside any transaction, so its settings are the session's.
     with address.connect(autocommit=True) as connection:
-        _drop_invalid(connection, engine, space)
+        _lock(connection, space)
+        with engine.connect() as reading:
+            valid = [index for index in indexes.every(reading, space) if index.valid]
+        if valid:
+            raise Conflict(f"collection {space.name!r} has the {valid[0].kind} index {valid[0].name}: drop it first.")
+        _drop_invalid(connection, space)
         number = _rows(connection, space)
         _set_resources(connection, space, options, number)
         with _watched(address, connection.info.backend_pid, on_tuples):
@@ -66,13 +72,34 @@ def _table(space: Space) -> sql.Identifier:
     return sql.Identifier("semsearch", space.table_name)
 
 
-def _drop_invalid(connection: psycopg.Connection[Any], engine: Engine, space: Space) -> None:
-    with engine.connect() as reading:
-        found = indexes.every(reading, space)
-    for index in found:
-        if index.valid:
-            raise Conflict(f"collection {space.name!r} has the {index.kind} index {index.name} already: drop it first.")
-        connection.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier("semsearch", index.name)))
+def _check(options: Options) -> None:
+    """What CREATE INDEX would refuse (pgvector README, "HNSW" and "IVFFlat"), said before anything is dropped."""
+    for name, lowest, highest in (("m", 2, 100), ("ef_construction", 4, 1000), ("lists", 1, 32768)):
+        value = getattr(options, name)
+        if value is not None and (type(value) is not int or not lowest <= value <= highest):
+            raise InvalidInput(f"{name} is a whole number from {lowest} to {highest}; got {value!r}.")
+    if options.ef_construction < 2 * options.m:
+        raise InvalidInput(f"ef_construction is at least twice m: {2 * options.m}; got {options.ef_construction}.")
+
+
+def _lock(connection: psycopg.Connection[Any], space: Space) -> None:
+    """One build at a time; never waited for, because a concurrent build waits in turn for whoever waits here."""
+    row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", (BUILD_LOCK, space.id)).fetchone()
+    if not (row and row[0]):
+        raise Conflict(f"the index of collection {space.name!r} is just being built: wait for that.")
+
+
+def _drop_invalid(connection: psycopg.Connection[Any], space: Space) -> None:
+    """Indexes of any kind that an interrupted concurrent build left: IF NOT EXISTS would report them as done."""
+    found = connection.execute(
+        """
+        SELECT i.relname FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
+        WHERE x.indrelid = to_regclass(%s) AND NOT (x.indisvalid AND x.indisready)
+        """,
+        (f"semsearch.{space.table_name}",),
+    )
+    for (name,) in found.fetchall():
+        connection.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier("semsearch", name)))
 
 
 def _rows(connection: psycopg.Connection[Any], space: Space) -> int:
@@ -81,12 +108,14 @@ def _rows(connection: psycopg.Connection[Any], space: Space) -> int:
 
 
 def _others(connection: psycopg.Connection[Any]) -> bool:
-    """Whether another program is connected to this database: then its reads and writes must go on."""
+    """Whether another process is connected to this database: then its reads and writes must go on."""
     row = connection.execute(
         """
-        SELECT EXISTS (SELECT FROM pg_stat_activity
-                       WHERE datname = current_database() AND backend_type = 'client backend'
-                         AND application_name IS DISTINCT FROM current_setting('application_name'))
+        SELECT EXISTS (SELECT FROM pg_stat_activity other, pg_stat_activity own
+                       WHERE own.pid = pg_backend_pid()
+                         AND other.datname = current_database() AND other.backend_type = 'client backend'
+                         AND (other.application_name, other.client_addr)
+                             IS DISTINCT FROM (own.application_name, own.client_addr))
         """
     ).fetchone()
     return bool(row and row[0])
@@ -154,7 +183,7 @@ def _watched(address: Address, backend: int, on_tuples: OnTuples | None) -> Iter
 
 
 def _watch(address: Address, backend: int, on_tuples: OnTuples, stop: threading.Event) -> None:
-    with address.connect(autocommit=True, vectors=False) as connection:
+    with suppress(psycopg.Error, DatabaseUnavailable), address.connect(autocommit=True, vectors=False) as connection:
         while not stop.wait(LOOK):
             row = connection.execute(
                 "SELECT tuples_done, nullif(tuples_total, 0) FROM pg_stat_progress_create_index WHERE pid = %s",

@@ -17,9 +17,12 @@ from semsearch.store.spaces import Space
 LEASE = 60.0  # seconds
 WORKER_LOCK = 7364  # first half of the advisory lock every living worker holds; the second is its number
 
+PAUSE = 1.0  # seconds before a fenced document is tried again, unless it changes meanwhile
+
+# now() is right here: each beat is a transaction of its own. Citus takes no clock_timestamp() in an UPDATE.
 BEAT = """
-UPDATE semsearch.leases SET expires_at = clock_timestamp() + make_interval(secs => %s)
-WHERE worker = %s AND expires_at > clock_timestamp()
+UPDATE semsearch.leases SET expires_at = now() + make_interval(secs => %s)
+WHERE worker = %s AND expires_at > now()
 """
 
 
@@ -60,15 +63,31 @@ class Worker:
         self.close()
 
 
+OURS = "collection_id = :collection_id AND document_id = ANY(:ids) AND token = ANY(:tokens)"
+END = f"DELETE FROM semsearch.leases WHERE {OURS}"  # noqa: S608
+POSTPONE = f"""
+UPDATE semsearch.leases
+SET expires_at = now(), not_before = now() + make_interval(secs => {PAUSE}), attempt = attempt - 1
+WHERE {OURS}
+"""  # noqa: S608
+
+
 def end(connection: Connection, space: Space, claims: Sequence[tasks.Claim]) -> None:
-    """Give leases back: the documents are done, or were fenced and may be claimed again at once."""
-    connection.execute(
-        text("""
-        DELETE FROM semsearch.leases
-        WHERE collection_id = :collection_id AND document_id = ANY(:ids) AND token = ANY(:tokens)
-        """).bindparams(tasks.ids([c.document_id for c in claims])),
-        {"collection_id": space.collection_id, "tokens": list({c.token for c in claims})},
-    )
+    """Give leases back: the documents are done, or may be claimed again at once."""
+    _execute(connection, END, space, claims)
+
+
+def postpone(connection: Connection, space: Space, claims: Sequence[tasks.Claim]) -> None:
+    """Give leases back of documents that were fenced: claimed again after a pause, or at once when they change."""
+    _execute(connection, POSTPONE, space, claims)
+
+
+def _execute(connection: Connection, statement: str, space: Space, claims: Sequence[tasks.Claim]) -> None:
+    if claims:
+        connection.execute(
+            text(statement).bindparams(tasks.ids([c.document_id for c in claims])),
+            {"collection_id": space.collection_id, "tokens": list({c.token for c in claims})},
+        )
 
 
 def release_dead(connection: Connection) -> None:

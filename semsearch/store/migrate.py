@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from sqlalchemy.exc import DBAPIError, ProgrammingError
+from sqlalchemy.exc import ProgrammingError
 
 from semsearch.errors import DatabaseUnavailable, SchemaMismatch
 from semsearch.store import connection as connections
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 
 def folder() -> Path:
@@ -23,6 +24,9 @@ def folder() -> Path:
 
 
 def config(**attributes: Any) -> Config:
+    """What alembic's own command line would read from alembic.ini. alembic is imported only to migrate: 0.3 s."""
+    from alembic.config import Config
+
     made = Config()
     # ConfigParser reads % as the start of a reference: a path may hold one.
     made.set_main_option("script_location", str(folder()).replace("%", "%%"))
@@ -30,20 +34,27 @@ def config(**attributes: Any) -> Config:
     return made
 
 
+def revisions() -> list[str]:
+    """All revisions this program knows, oldest first: the numbers that the files' names begin with."""
+    return sorted(path.name.partition("_")[0] for path in (folder() / "versions").glob("[0-9]*_*.py"))
+
+
 def head() -> str:
     """The revision this program was written for."""
-    return ScriptDirectory.from_config(config()).get_current_head() or ""
+    return revisions()[-1]
 
 
 def upgrade(address: connections.Address) -> None:
     """Run every migration that is missing, in one transaction: all of them or none."""
+    from alembic import command
+
     engine = connections.engine(address, vectors=False)
     try:
         with engine.begin() as connection:
-            found = connections.facts(connection)
-            connections.check(found, address.display)
-            if found["revision"] is not None and not known(found["revision"]):
-                raise ahead(found["revision"], address.display)
+            facts = connections.facts(connections.driver(connection))
+            connections.check(facts, address.display)
+            if facts["revision"] is not None and not known(facts["revision"]):
+                raise ahead(facts["revision"], address.display)
             command.upgrade(config(connection=connection), "head")
     except ProgrammingError as error:
         if isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
@@ -57,7 +68,8 @@ def upgrade(address: connections.Address) -> None:
 
 
 def known(revision: str) -> bool:
-    return any(script.revision == revision for script in ScriptDirectory.from_config(config()).walk_revisions())
+    """Whether this program has that revision, or is older than it."""
+    return revision in revisions()
 
 
 def ahead(revision: str, display: str) -> SchemaMismatch:
@@ -66,19 +78,26 @@ def ahead(revision: str, display: str) -> SchemaMismatch:
     )
 
 
-def require_current(engine: Any, display: str) -> None:
+def found(address: connections.Address) -> Mapping[str, Any]:
+    """The facts of the database, on a plain connection: one that knows vectors cannot be made where there are none."""
+    with address.connect(vectors=False, autocommit=True) as connection:
+        return connections.facts(connection)
+
+
+def is_current(address: connections.Address) -> bool:
+    return bool(found(address)["revision"] == head())
+
+
+def require_current(address: connections.Address) -> None:
     """Raise SchemaMismatch, DatabaseUnavailable in one sentence unless the database is just right."""
-    try:
-        with engine.connect() as connection:
-            found = connections.facts(connection)
-    except DBAPIError as error:
-        raise connections.unavailable(error.orig or error, display) from error
-    connections.check(found, display)
-    if found["revision"] is None:
-        raise SchemaMismatch(f"{display} has no semsearch schema yet: run `semsearch migrate`.")
-    if found["revision"] != head():
-        if not known(found["revision"]):
-            raise ahead(found["revision"], display)
+    facts = found(address)
+    connections.check(facts, address.display)
+    revision = facts["revision"]
+    if revision is None:
+        raise SchemaMismatch(f"{address.display} has no semsearch schema yet: run `semsearch migrate`.")
+    if not known(revision):
+        raise ahead(revision, address.display)
+    if revision != head():
         raise SchemaMismatch(
-            f"{display} has schema {found['revision']}, this semsearch needs {head()}: run `semsearch migrate`."
+            f"{address.display} has schema {revision}, this semsearch needs {head()}: run `semsearch migrate`."
         )

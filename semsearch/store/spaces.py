@@ -144,7 +144,7 @@ def field_columns(chunks: FromClause, space: Space) -> dict[str, ColumnElement[A
 
 def create(connection: Connection, name: str, fields: Mapping[str, declared.FieldType], **settings: Any) -> Space:
     """Insert collection and live space, make the table and the view. Raises InvalidInput, Conflict."""
-    if not NAME.fullmatch(name):
+    if not isinstance(name, str) or not NAME.fullmatch(name):
         raise InvalidInput(
             f"collection name {name!r} will not do: use a lower-case letter, then up to 47 lower-case letters, digits "
             "and underscores."
@@ -169,6 +169,9 @@ def _create_table(connection: Connection, space: Space) -> None:
     connection.execute(CreateTable(_table(space, fits and server >= (16,))))
     if fits and server < (16,):
         connection.execute(text(f"ALTER TABLE semsearch.chunks_{space.id:d} ALTER COLUMN embedding SET STORAGE PLAIN"))
+    connection.exec_driver_sql(
+        f"COMMENT ON TABLE semsearch.chunks_{space.id:d} IS 'Chunks and embeddings of the collection {space.name}.'"
+    )
     for field in space.fields:
         column = f"field_{field.number:d}"
         connection.execute(
@@ -224,14 +227,15 @@ def _space(row: Row[Any]) -> Space:
 
 def find(connection: Connection, name: str) -> Space:
     """The collection of that name; NotFound suggests the near one."""
-    row = connection.execute(_query().where(collections.c.name == name)).one_or_none()
+    possible = isinstance(name, str) and NAME.fullmatch(name)
+    row = connection.execute(_query().where(collections.c.name == name)).one_or_none() if possible else None
     if row is None:
         raise NotFound(_missing(name, connection.execute(select(collections.c.name)).scalars().all()))
     return _space(row)
 
 
 def _missing(name: str, names: Any) -> str:
-    near = difflib.get_close_matches(name, names, n=1)
+    near = difflib.get_close_matches(str(name), names, n=1)
     if near:
         return f"collection {name!r} does not exist. Did you mean {near[0]!r}?"
     return f"collection {name!r} does not exist. `semsearch create {name}` makes it."

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +16,39 @@ import numpy as np
 import pytest
 
 from semsearch import Document
+from semsearch.cli import main
 
-Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+@dataclass(frozen=True)
+class Printed:
+    out: str
+    err: str
+
+
+Cli = Callable[..., Printed]
 
 
 @pytest.fixture
-def environment(database_url: str, tmp_path: Path) -> dict[str, str]:
+def environment(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Plain output whatever terminal the tests are run from, and a database of this test's own."""
-    ours = {"SEMSEARCH_DATABASE_URL": database_url, "SEMSEARCH_HOME": str(tmp_path / "home"), "COLUMNS": "80"}
-    return {**{name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}, **ours}
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("SEMSEARCH_DATABASE_URL", database_url)
+    monkeypatch.setenv("SEMSEARCH_HOME", str(tmp_path / "home"))
 
 
 @pytest.fixture
-def cli(environment: dict[str, str]) -> Cli:
-    """Runs `python -m semsearch ...` to its end; nothing it prints may hold an escape sequence."""
+def cli(environment: None, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Runs a command as the console script does; nothing it prints may hold an escape sequence or a traceback."""
 
-    def run(*arguments: str, code: int = 0, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "semsearch", *arguments]
-        done = subprocess.run(command, env=environment, input=stdin, capture_output=True, text=True, timeout=120)
-        assert done.returncode == code, done.stderr
-        assert "\x1b" not in done.stdout + done.stderr
-        assert "Traceback" not in done.stderr
-        return done
+    def run(*arguments: str, code: int = 0, stdin: str = "") -> Printed:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+        returned = main(arguments)
+        printed = Printed(*capfd.readouterr())
+        assert returned == code, printed.err
+        assert "\x1b" not in printed.out + printed.err
+        assert "Traceback" not in printed.err
+        return printed
 
     return run
 
@@ -55,31 +67,31 @@ def points(db: Any) -> Any:
     return collection
 
 
-def answer(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    parsed = json.loads(done.stdout)
+def answer(done: Printed) -> dict[str, Any]:
+    parsed = json.loads(done.out)
     assert isinstance(parsed, dict)
     return parsed
 
 
 @pytest.mark.model
 def test_a_tour_from_an_empty_database_to_an_answer(cli: Cli, tmp_path: Path) -> None:
-    texts = {"cat.md": "# Cats\n\nA cat purrs when it is content.", "tax.md": "# Taxes\n\nIncome tax is due in May."}
-    for name, text in texts.items():
-        (tmp_path / name).write_text(text)
-    assert "no collections yet" in cli("collections").stdout
-    made = cli("create", "handbook", "--field", "year:integer").stdout
-    assert "384 dimensions, cosine distance, vector" in made
-    assert "2 added, 0 changed, 0 unchanged, 0 deleted" in cli("ingest", "handbook", str(tmp_path)).stdout
-    again = answer(cli("ingest", "handbook", str(tmp_path), "--json"))
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    (folder / "cat.md").write_text("# Cats\n\nA cat purrs when it is content.")
+    (folder / "tax.md").write_text("# Taxes\n\nIncome tax is due in May.")
+    assert "no collections yet" in cli("collections").out
+    assert "384 dimensions, cosine distance, vector" in cli("create", "handbook", "--field", "year:integer").out
+    assert "2 added, 0 changed, 0 unchanged, 0 deleted" in cli("ingest", "handbook", str(folder)).out
+    again = answer(cli("ingest", "handbook", str(folder), "--json"))
     assert (again["added"], again["unchanged"], again["embedded"]) == (0, 2, 0)
     found = answer(cli("search", "handbook", "when", "do", "I", "pay", "the", "state?", "--top-k", "1", "--json"))
-    assert [hit["document_id"] for hit in found["hits"]] == ["tax.md"]
-    shown = cli("search", "handbook", "happy pets").stdout
-    assert shown.index("cat.md") < shown.index("tax.md")
-    assert "Income tax is due" in cli("get", "handbook", "tax.md").stdout
-    assert "handbook" in cli("status").stdout
-    assert cli("delete", "handbook", "tax.md").stdout == "handbook: 1 deleted\n"
-    assert cli("drop", "handbook", "--yes").stdout == "handbook: dropped\n"
+    assert [hit["document_id"] for hit in found["hits"]] == ["texts/tax.md"]
+    shown = cli("search", "handbook", "happy pets").out
+    assert shown.index("texts/cat.md") < shown.index("texts/tax.md")
+    assert "Income tax is due" in cli("get", "handbook", "texts/tax.md").out
+    assert "handbook" in cli("status").out
+    assert cli("delete", "handbook", "texts/tax.md").out == "handbook: 1 deleted\n"
+    assert cli("drop", "handbook", "--yes").out == "handbook: dropped\n"
 
 
 @pytest.mark.model
@@ -87,9 +99,9 @@ def test_what_is_broken_is_listed_and_the_rest_is_in(cli: Cli, tmp_path: Path) -
     (tmp_path / "good.jsonl").write_text('{"id": "1", "text": "all is well"}\n{"id": "2", "text": \n')
     cli("create", "notes")
     done = cli("ingest", "notes", str(tmp_path / "good.jsonl"), code=2)
-    assert "1 added" in done.stdout
-    assert "1 could not be read:" in done.stdout
-    assert "good.jsonl" in done.stdout.split("could not be read:")[1]
+    assert "1 added" in done.out
+    assert "1 could not be read:" in done.out
+    assert "good.jsonl" in done.out.split("could not be read:")[1]
     report = answer(cli("ingest", "notes", str(tmp_path / "good.jsonl"), "--json", code=2))
     assert report["unchanged"] == 1
     assert len(report["broken"]) == 1
@@ -99,17 +111,15 @@ def test_what_is_broken_is_listed_and_the_rest_is_in(cli: Cli, tmp_path: Path) -
 def test_what_is_not_waited_for_is_done_by_a_worker(cli: Cli) -> None:
     cli("create", "notes")
     left = cli("ingest", "notes", "-", "--format", "jsonl", "--no-wait", stdin='{"id": "1", "text": "later"}\n')
-    assert "semsearch worker" in left.stdout
+    assert "semsearch worker" in left.out
     assert answer(cli("status", "notes", "--json"))["pending"] == 1
     cli("worker", "--until-idle")
     status = answer(cli("status", "notes", "--json"))
     assert (status["pending"], status["chunks"]) == (0, 1)
 
 
-def test_a_worker_stops_at_once_when_told_to(environment: dict[str, str], points: Any) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "semsearch", "worker"], env=environment, stderr=subprocess.PIPE, text=True
-    ) as worker:
+def test_a_worker_stops_at_once_when_told_to(environment: None, points: Any) -> None:
+    with subprocess.Popen([sys.executable, "-m", "semsearch", "worker"], stderr=subprocess.PIPE, text=True) as worker:
         assert worker.stderr is not None
         assert "working" in worker.stderr.readline()
         worker.send_signal(signal.SIGTERM)
@@ -140,14 +150,14 @@ def test_a_filter_holds(cli: Cli, points: Any) -> None:
 
 
 def test_the_statement_can_be_seen(cli: Cli, points: Any) -> None:
-    shown = cli("search", "points", "--embedding", "[0, 0.1]", "--sql").stdout
+    shown = cli("search", "points", "--embedding", "[0, 0.1]", "--sql").out
     assert "ORDER BY" in shown
     assert "one step away" not in shown
     assert answer(cli("search", "points", "--embedding", "[0, 0.1]", "--sql", "--json"))["sql"] == shown.rstrip("\n")
 
 
 def test_hits_are_readable(cli: Cli, points: Any) -> None:
-    shown = cli("search", "points", "--embedding", "[0, 0.1]", "--top-k", "1").stdout
+    shown = cli("search", "points", "--embedding", "[0, 0.1]", "--top-k", "1").out
     first, text, metadata, *_ = shown.splitlines()
     assert first.split() == ["1", "here", "0.0000"]
     assert text.strip() == "at the origin"
@@ -165,8 +175,8 @@ def test_collections_and_status_are_parseable(cli: Cli, points: Any) -> None:
     (listed,) = answer(cli("collections", "--json"))["collections"]
     assert (listed["name"], listed["documents"], listed["chunks"]) == ("points", 3, 3)
     assert answer(cli("status", "points", "--json"))["documents"] == 3
-    assert "points" in cli("collections").stdout
-    assert "documents" in cli("status", "points").stdout
+    assert "points" in cli("collections").out
+    assert "documents" in cli("status", "points").out
 
 
 def test_an_index_is_created_listed_and_dropped(cli: Cli, points: Any) -> None:
@@ -174,21 +184,21 @@ def test_an_index_is_created_listed_and_dropped(cli: Cli, points: Any) -> None:
     cli("index", "create", "points", "--m", "8", "--ef-construction", "32")
     (index,) = answer(cli("index", "list", "points", "--json"))["indexes"]
     assert index["kind"] == "hnsw"
-    assert "hnsw" in cli("index", "list", "points").stdout
+    assert "hnsw" in cli("index", "list", "points").out
     cli("index", "drop", "points")
-    assert "no index" in cli("index", "list", "points").stdout
+    assert "no index" in cli("index", "list", "points").out
 
 
 def test_deleting_says_which_were_not_there(cli: Cli, points: Any) -> None:
     done = cli("delete", "points", "here", "nowhere", code=3)
-    assert done.stdout == "points: 1 deleted\n"
-    assert "does not have 1 of the 2 documents" in done.stderr
-    assert cli("delete", "points", "--all", "--yes").stdout == "points: 2 deleted\n"
+    assert done.out == "points: 1 deleted\n"
+    assert "does not have 1 of the 2 documents" in done.err
+    assert cli("delete", "points", "--all", "--yes").out == "points: 2 deleted\n"
 
 
 def test_nothing_is_lost_without_a_yes(cli: Cli, points: Any) -> None:
-    assert "--yes" in cli("drop", "points", code=2).stderr
-    assert "--yes" in cli("delete", "points", "--all", code=2).stderr
+    assert "--yes" in cli("drop", "points", code=2).err
+    assert "--yes" in cli("delete", "points", "--all", code=2).err
     assert answer(cli("status", "points", "--json"))["documents"] == 3
 
 
@@ -199,7 +209,7 @@ FAILURES = [
     (["ingest", "points", "no/such/folder"], 3, "no/such/folder"),
     (["get", "points", "nowhere"], 3, "nowhere"),
     (["drop", "point", "--yes"], 3, "points"),
-    (["create", "Points"], 2, "lower-case"),
+    (["create", "Points", "--dimensions", "2"], 2, "lower-case"),
     (["create", "points", "--dimensions", "3"], 4, "points"),
     (["create", "texts", "--model", "sentence-transformers:/no/such/model"], 5, "/no/such/model"),
     (["search", "points"], 2, "one of query"),
@@ -215,41 +225,43 @@ def test_a_failure_has_its_exit_code_and_one_line(
     cli: Cli, points: Any, arguments: list[str], code: int, says: str
 ) -> None:
     done = cli(*arguments, code=code)
-    assert done.stdout == ""
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1
-    assert says in done.stderr
-    assert "s3cret" not in done.stderr
+    assert done.out == ""
+    assert done.err.startswith("error: ")
+    assert done.err.count("\n") == 1
+    assert says in done.err
+    assert "s3cret" not in done.err
 
 
 def test_a_new_database_is_migrated_and_examined(
-    environment: dict[str, str], empty_database_url: str, cli: Cli
+    empty_database_url: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    environment["SEMSEARCH_DATABASE_URL"] = empty_database_url
+    monkeypatch.setenv("SEMSEARCH_DATABASE_URL", empty_database_url)
     before = {check["name"]: check["state"] for check in answer(cli("doctor", "--json", code=5))["checks"]}
     assert before["connection"] == "ok"
     assert before["schema"] == "fail"
-    assert "semsearch migrate" in cli("collections", code=5).stderr
+    assert "semsearch migrate" in cli("collections", code=5).err
     cli("migrate")
     cli("migrate")
     after = {check["name"]: check["state"] for check in answer(cli("doctor", "--json"))["checks"]}
     assert after["schema"] == "ok"
-    assert set(after) == {"database", "connection", "PostgreSQL", "pgvector", "schema", "model", "device", "disk"}
+    assert set(after) == {"database", "connection", "PostgreSQL", "pgvector", "schema", "model", "device"}
 
 
-def test_doctor_says_which_setting_named_the_database(cli: Cli, environment: dict[str, str]) -> None:
-    assert "because of SEMSEARCH_DATABASE_URL" in cli("doctor").stdout
-    url = environment.pop("SEMSEARCH_DATABASE_URL")
-    assert "because of --database-url" in cli("--database-url", url, "doctor").stdout
+def test_doctor_says_which_setting_named_the_database(
+    cli: Cli, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "because of SEMSEARCH_DATABASE_URL" in cli("doctor").out
+    monkeypatch.delenv("SEMSEARCH_DATABASE_URL")
+    assert "because of --database-url" in cli("--database-url", database_url, "doctor").out
     done = cli("--database-url", "postgresql://anna:s3cret@127.0.0.1:1/nothing", "doctor", code=5)
-    assert "fail  connection" in done.stdout
-    assert "s3cret" not in done.stdout
+    assert "fail  connection" in done.out
+    assert "s3cret" not in done.out
 
 
 def test_psql_opens_the_same_database(cli: Cli, points: Any) -> None:
     done = cli("psql", "--", "-At", "-c", "SELECT document_id FROM collections.points ORDER BY 1")
-    assert done.stdout.split() == ["far", "here", "near"]
+    assert done.out.split() == ["far", "here", "near"]
 
 
 def test_psql_passes_on_its_exit_code(cli: Cli) -> None:
-    assert "does not exist" in cli("psql", "--", "-c", "SELECT nonsense", code=1).stderr
+    assert "does not exist" in cli("psql", "--", "-c", "SELECT nonsense", code=1).err

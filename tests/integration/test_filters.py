@@ -31,7 +31,14 @@ ROWS = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("metadata", JSONB, nullable=False),
     *(fields.generated_column(number, *field) for number, field in enumerate(DECLARED.items(), 1)),
-    sa.Index("rows_metadata", "metadata", postgresql_using="gin", postgresql_ops={"metadata": "jsonb_path_ops"}),
+    sa.Index(
+        "rows_metadata",
+        "metadata",
+        postgresql_using="gin",
+        postgresql_ops={"metadata": "jsonb_path_ops"},
+        # with a pending list the planner counts reading all of it, and takes a sequential scan after a load
+        postgresql_with={"fastupdate": "off"},
+    ),
     *(sa.Index(f"rows_{name}", f"field_{number}") for number, name in enumerate(DECLARED, 1)),
 )
 FIELDS = {name: ROWS.c[f"field_{number}"] for number, name in enumerate(DECLARED, 1)}
@@ -229,12 +236,13 @@ def answers(connection: sa.Connection, asked: list[dict[str, Any]]) -> list[set[
 
 @pytest.mark.parametrize("indexes", [True, False])
 def test_random_filters_match_what_the_evaluator_says(connection: sa.Connection, indexes: bool) -> None:
-    # whichever plan is chosen, the answer is the same; off means "if there is another way"
+    # Whichever plan is chosen, the answer is the same. "off" means "if there is another way", at a cost that calls jit.
+    connection.exec_driver_sql("SET jit = off")
     connection.exec_driver_sql(f"SET enable_seqscan = {'off' if indexes else 'on'}")
     connection.exec_driver_sql(f"SET enable_bitmapscan = {'on' if indexes else 'off'}")
     connection.exec_driver_sql(f"SET enable_indexscan = {'on' if indexes else 'off'}")
 
-    @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.lists(rows, min_size=20, max_size=40), st.lists(random_filter, min_size=30, max_size=40))
     def check(stored: list[dict[str, Any]], asked: list[dict[str, Any]]) -> None:
         with connection.begin_nested() as savepoint:
@@ -385,12 +393,12 @@ def test_payload_is_only_ever_a_string(connection: sa.Connection, payload: str) 
 
 @pytest.fixture
 def many(connection: sa.Connection) -> sa.Connection:
-    """20,000 rows; each year, src and city stands in 20 of them, in lang and kind one value in half of them."""
+    """20,000 rows; each year, src and city stands in 20 of them, the lang and kind "en" in about half of them."""
     connection.exec_driver_sql(
         "INSERT INTO rows (id, metadata) SELECT i, jsonb_build_object('lang', lang, 'kind', lang, 'year', i / 20,"
         " 'src', i / 20, 'at', to_char(timestamp '2000-01-01' + i * interval '1 day', 'YYYY-MM-DD'),"
         " 'author', jsonb_build_object('city', 'city ' || i / 20))"
-        " FROM generate_series(0, 19999) i, LATERAL (SELECT CASE WHEN mod(i, 2) = 0 THEN 'en' ELSE 'de' END) l (lang)"
+        " FROM generate_series(0, 19999) i, LATERAL (SELECT (ARRAY['en', 'de'])[1 + mod(i / 7, 2)]) l (lang)"
     )
     connection.exec_driver_sql("ANALYZE rows")
     return connection
@@ -443,6 +451,7 @@ def test_planner_knows_how_many_rows_are_half_of_them(many: sa.Connection) -> No
         {"$not": {"lang": "en"}},
         {"year": {"$gte": 500}},
     ]
-    # 10,000 match each; the sample of ANALYZE (30,000 rows) holds the whole table, but for @> only a histogram speaks
-    assert [len(matching(many, filter)) for filter in halves] == [10_000] * len(halves)
-    assert all(7_000 < plan(many, filter)["Plan Rows"] < 13_000 for filter in halves)
+    # "en" stands in 1,429 runs of 7 rows: 10,003. For @> the planner asks the 100 bounds of its histogram.
+    assert [len(matching(many, filter)) for filter in halves] == [10_003, 9_997, 9_997, 10_003, 9_997, 9_997, 10_000]
+    estimates = [plan(many, filter)["Plan Rows"] for filter in halves]
+    assert all(6_000 < estimate < 14_000 for estimate in estimates), estimates

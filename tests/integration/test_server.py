@@ -116,7 +116,9 @@ def kill_server(home: Path) -> None:
         pass
 
 
-def in_child(function: Callable[[], None], user: int | None = None) -> None:
+def in_child(
+    function: Callable[[], None], *, user: int | None = None, meanwhile: Callable[[], None] = lambda: None
+) -> None:
     """Run it in a forked child, as another user if asked for; fails with the child's traceback."""
     reader, writer = os.pipe()
     child = os.fork()
@@ -125,7 +127,7 @@ def in_child(function: Callable[[], None], user: int | None = None) -> None:
         try:
             if user is not None:
                 os.setgroups([])
-                os.setgid(pwd.getpwuid(user).pw_gid)
+                os.setgid(user)
                 os.setuid(user)
             function()
             status = 0
@@ -134,6 +136,7 @@ def in_child(function: Callable[[], None], user: int | None = None) -> None:
         finally:
             os._exit(status)
     os.close(writer)
+    meanwhile()
     with os.fdopen(reader) as file:
         failure = file.read()
     assert os.waitpid(child, 0)[1] == 0, failure
@@ -210,8 +213,6 @@ def test_who_joins_while_the_last_one_leaves_gets_a_server(home: Path) -> None:
 
 
 def test_server_killed_under_a_living_process_is_started_again_with_what_was_committed(home: Path) -> None:
-    with Embedded(home, durable=False) as conninfo:
-        pass
     embedded = Embedded(home, durable=False)
     conninfo = embedded.start()
     with psycopg.connect(conninfo) as connection:
@@ -252,23 +253,16 @@ def test_forked_child_keeps_the_server_of_its_parent(home: Path) -> None:
 
     def outlive() -> None:
         os.read(parent_has_left, 1)
-        assert ask(conninfo) == 1
+        assert ask(conninfo) == 1, "a parent that leaves must not stop the server of its child"
         embedded.close()
         assert not alive(home)
 
+    def leave() -> None:
+        embedded.close()
+        os.write(tell, b".")
+
     parent_has_left, tell = os.pipe()
-    leaver = threading.Timer(0.0, lambda: (embedded.close(), os.write(tell, b".")))
-    # The fork happens first: the timer's thread starts when the child is there to be waited for.
-    child = os.fork()
-    if child == 0:
-        try:
-            outlive()
-            os._exit(0)
-        finally:
-            os._exit(1)
-    leaver.start()
-    assert os.waitpid(child, 0)[1] == 0
-    leaver.join()
+    in_child(outlive, meanwhile=leave)
     os.close(parent_has_left)
     os.close(tell)
 
@@ -279,15 +273,16 @@ def test_pid_file_of_a_dead_server_may_name_a_process_that_lives(home: Path) -> 
     kill_server(home)
     embedded.close()
     runner = account.current()
-    pid_file = home / cluster.FOLDER / "postmaster.pid"
-    command = ["sleep", "600"]
-    with subprocess.Popen(command, user=runner.uid if runner.switch else None) as stranger:
-        lines = pid_file.read_text().splitlines(keepends=True)
-        pid_file.write_text("".join([f"{stranger.pid}\n", *lines[1:]]))
-        assert ask(embedded.start()) == 1
-        embedded.close()
-        assert stranger.poll() is None, "the stranger must not be signalled"
-        stranger.kill()
+    with subprocess.Popen(["sleep", "600"], user=runner.uid if runner.switch else None) as stranger:
+        try:
+            for path in (home / cluster.FOLDER / "postmaster.pid", home / "socket" / ".s.PGSQL.5432.lock"):
+                lines = path.read_text().splitlines(keepends=True)
+                path.write_text("".join([f"{stranger.pid}\n", *lines[1:]]))
+            assert ask(embedded.start()) == 1
+            embedded.close()
+            assert stranger.poll() is None, "the stranger must not be signalled"
+        finally:
+            stranger.kill()
 
 
 def test_failed_set_up_leaves_nothing_that_looks_like_a_server(place: Path) -> None:
@@ -394,6 +389,25 @@ def test_ordinary_user_has_a_server_of_their_own(place: Path) -> None:
     assert home.stat().st_uid == nobody
     with pytest.raises(DatabaseUnavailable, match="belongs to another user"):
         Embedded(home).start()
+
+
+@as_root
+def test_user_without_a_name_is_told_what_is_missing() -> None:
+    unnamed = next(number for number in range(54321, 65000) if not known(number))
+
+    def use() -> None:
+        with pytest.raises(DatabaseUnavailable, match=f"User id {unnamed} has no name in /etc/passwd"):
+            account.current()
+
+    in_child(use, user=unnamed)
+
+
+def known(number: int) -> bool:
+    try:
+        pwd.getpwuid(number)
+    except KeyError:
+        return False
+    return True
 
 
 @as_root

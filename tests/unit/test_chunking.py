@@ -140,7 +140,7 @@ def test_many_documents_give_what_each_gives_alone() -> None:
         (10, -1, "negative"),
         (10, 10, "smaller"),
         (0, 1, "smaller"),
-        (101, 0, "116 tokens.: use at most 100"),
+        (101, 0, "reads 116 tokens: use 100 at most"),
     ],
 )
 def test_sizes_that_make_no_sense_are_refused(size: int, overlap: int, problem: str) -> None:

@@ -79,6 +79,7 @@ LARGEST = 1.7976931348623157e308
         ("text", "ä" * 512, "ä" * 512),  # two bytes each
         ("integer", 2020, 2020),
         ("integer", 2020.0, 2020),
+        ("integer", 1.978422945128579e16, 19_784_229_451_285_790),  # the double is ...792, its JSON ...790
         ("integer", -(2**63), -(2**63)),
         ("integer", 2**63 - 1, 2**63 - 1),
         ("float", 2020, 2020.0),
@@ -115,6 +116,7 @@ def test_value_that_fits_is_read(type_: fields.FieldType, value: Any, held: Any)
         ("integer", True),
         ("integer", 2**63),
         ("integer", -(2**63) - 1),
+        ("integer", 2.0**63),  # in JSON 9.223372036854776e+18
         ("integer", 1e300),
         ("integer", float("inf")),
         ("integer", float("nan")),

@@ -109,4 +109,4 @@ def test_headings_are_lines_of_the_text_in_order(text: str, format: Format) -> N
 def test_many_marks_takes_no_time(text: str, format: Format) -> None:
     started = time.process_time()
     outline(text, format)
-    assert time.process_time() - started < 10  # 0.5 s was measured; with the square of the length it would be many minutes
+    assert time.process_time() - started < 10  # 0.5 s was measured; a square would be minutes

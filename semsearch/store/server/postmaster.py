@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -100,11 +101,12 @@ class Postmaster:
         self._account.run([programs / "pg_ctl", *options], folder=self.data, pass_fds=[lock])
 
     def _forget_dead_postmaster(self) -> None:
-        # PostgreSQL refuses to start while the pid in postmaster.pid is alive and of the same user, whatever process
-        # it is by now; in a restarted container that is likely. Where /proc can tell, it is believed.
+        # PostgreSQL refuses to start while the pid in its two lock files is alive and of the same user, whatever
+        # process it is by now; in a restarted container that is likely. Where /proc can tell, it is believed.
         found = self._pid_file()
-        if found and Path("/proc/self/comm").exists() and _name(found[0]) != "postgres":
-            (self.data / "postmaster.pid").unlink(missing_ok=True)
+        if found and Path("/proc/self/stat").exists() and not _works_in(found[0], self.data):
+            (self.data / "postmaster.pid").unlink()
+            (Path(found[1]) / f".s.PGSQL.{socket.PORT}.lock").unlink(missing_ok=True)
 
     @property
     def _lock(self) -> Path:
@@ -142,16 +144,19 @@ class Postmaster:
 
     def _last_words(self) -> str:
         logs = sorted((self.data / "log").glob("*.log"), key=lambda path: path.stat().st_mtime)
-        for path in [*logs[-1:], self.data / "startup.log"]:
+        for path in [self.data / "startup.log", *logs[-1:]]:
             lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
-            fatal = [line for line in lines if "FATAL" in line or "PANIC" in line]
+            # "the database system is starting up" is what our own question was answered.
+            fatal = [line for line in lines if re.search(r"(FATAL|PANIC): (?! the database system is )", line)]
             if fatal:
                 return fatal[-1]
         return f"its log is in {self.data / 'log'}."
 
 
-def _name(pid: int) -> str:
+def _works_in(pid: int, folder: Path) -> bool:
+    # A postmaster's working directory is its data directory. A killed one that its parent has not taken note of, which
+    # in a container may be for ever, has its pid and name still, but no directory.
     try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
+        return Path(f"/proc/{pid}/cwd").samefile(folder)
     except OSError:
-        return ""
+        return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import get_args
 
 import click
 import pytest
@@ -97,3 +98,14 @@ def test_completion_completes_commands_and_options(monkeypatch: pytest.MonkeyPat
 
     assert "plain,search" in complete("semsearch sea").split()
     assert "plain,--top-k" in complete("semsearch search --to").split()
+
+
+def test_the_choices_are_those_of_the_program() -> None:
+    from semsearch import database, fields, sources
+    from semsearch.cli import create, ingest
+
+    assert get_args(fields.FieldType) == create.FIELD_TYPES
+    assert get_args(sources.Kind) == ingest.FORMATS
+    (distance,) = (option for option in create.command.params if option.name == "distance")
+    assert isinstance(distance.type, click.Choice)
+    assert tuple(distance.type.choices) == database.DISTANCES

@@ -9,17 +9,17 @@ from semsearch.ingest import Progress
 
 
 @pytest.mark.parametrize(
-    ("given", "seconds", "shown"),
+    ("given", "rate", "shown"),
     [
-        # 500 in 10 s are 50 a second; the other 1,500 take 30 s
-        (Progress("ingest", 500, 2000), 10.0, "ingesting: 500/2,000 documents, 50/s, 30 s left"),
-        (Progress("ingest", 500, None), 10.0, "ingesting: 500 documents, 50/s"),
-        (Progress("ingest", 0, 2000), 10.0, "ingesting: 0/2,000 documents"),
-        (Progress("index", 10, 40), 5.0, "building the index: 10/40 chunks, 2/s, 15 s left"),
+        # at 50 a second the other 1,500 take 30 s
+        (Progress("ingest", 500, 2000), 50.0, "ingesting: 500/2,000 documents, 50/s, 30 s left"),
+        (Progress("ingest", 500, None), 50.0, "ingesting: 500 documents, 50/s"),
+        (Progress("ingest", 0, 2000), None, "ingesting: 0/2,000 documents"),
+        (Progress("index", 10, 40), 2.0, "building the index: 10/40 chunks, 2.0/s, 15 s left"),
     ],
 )
-def test_a_line_has_count_rate_and_time_left(given: Progress, seconds: float, shown: str) -> None:
-    assert progress.line(given, seconds) == shown
+def test_a_line_has_count_rate_and_time_left(given: Progress, rate: float | None, shown: str) -> None:
+    assert progress.line(given, rate) == shown
 
 
 def test_where_there_is_no_terminal_a_line_comes_every_ten_seconds(
@@ -35,8 +35,8 @@ def test_where_there_is_no_terminal_a_line_comes_every_ten_seconds(
     assert printed.out == ""
     # at 10 and 20 seconds, one document a second
     assert printed.err.splitlines() == [
-        "ingesting: 10/30 documents, 1/s, 20 s left",
-        "ingesting: 20/30 documents, 1/s, 10 s left",
+        "ingesting: 10/30 documents, 1.0/s, 20 s left",
+        "ingesting: 20/30 documents, 1.0/s, 10 s left",
     ]
 
 

@@ -1,0 +1,138 @@
+"""Embeddings by a model that runs on this machine: any text model of sentence-transformers with safe weights."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from semsearch.config import Settings
+from semsearch.embedders import Splitter, bert_loading, library, local_model, model_safety
+from semsearch.embedders.checks import check
+from semsearch.embedders.layout import Layout, fingerprint, read_layout
+from semsearch.embedders.packing import Batch, Loaded, halving, pack
+from semsearch.embedders.workers import workers
+from semsearch.errors import InvalidInput, ModelUnavailable
+from semsearch.records import Embedding
+
+PROVIDER = "sentence-transformers"
+_loading = threading.Lock()
+
+
+class SentenceTransformersEmbedder:
+    """A local model. `dimensions` shortens its embeddings, which makes sense for models trained for it (Matryoshka).
+
+    The model is loaded once in a process, whatever the dimensions. Raises InvalidInput, ModelUnavailable.
+    """
+
+    def __init__(self, name: str, settings: Settings, dimensions: int | None = None) -> None:
+        self.model = f"{PROVIDER}:{name}"
+        with _loading:
+            self._layout, self._loaded = _load(name, settings.device)
+        self.max_tokens = self._loaded.max_tokens
+        self.dimensions = self._dimensions(dimensions)
+        self.fingerprint = fingerprint(self._layout, self.dimensions)
+        self._cut = self._loaded.tokenizer
+        self._whole = Tokenizer.from_str(self._cut.to_str())
+        self._whole.no_truncation()
+        self._turn = threading.Lock()
+
+    def splitter(self, capacity: int, overlap: int, *, markdown: bool = False) -> Splitter:
+        """As the face says; chunks are trimmed of white space. Raises InvalidInput."""
+        from semantic_text_splitter import MarkdownSplitter, TextSplitter
+
+        kind = MarkdownSplitter if markdown else TextSplitter
+        try:
+            return kind.from_huggingface_tokenizer(self._whole, capacity, overlap)
+        except (ValueError, OverflowError) as error:
+            raise InvalidInput(f"chunks of {capacity} tokens with an overlap of {overlap}: {error}.") from error
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        encodings = self._whole.encode_batch_fast(_sound(texts), add_special_tokens=False)
+        return [len(encoding) for encoding in encodings]
+
+    def embed_documents(self, texts: Sequence[str]) -> Embedding:
+        """As the face says; a text longer than the model reads is cut. Raises UnusableEmbedding, ModelUnavailable."""
+        return self._embed(self._layout.document_prompt, texts)
+
+    def embed_query(self, text: str) -> Embedding:
+        embedding: Embedding = self._embed(self._layout.query_prompt, [text])[0]
+        return embedding
+
+    def _embed(self, prompt: str, texts: Sequence[str]) -> Embedding:
+        texts = _sound(texts)
+        ids = [encoding.ids for encoding in self._cut.encode_batch_fast([prompt + text for text in texts])]
+        places = pack([len(text) for text in ids], self._budget(sum(map(len, ids))))
+        batches = [Batch(prompt, [texts[at] for at in batch], [ids[at] for at in batch]) for batch in places]
+        embeddings = np.empty((len(texts), self._loaded.dimensions), np.float32)
+        for batch, made in zip(places, self._forward(batches), strict=True):
+            embeddings[batch] = made
+        return check(self._finished(embeddings), len(texts), self.dimensions)
+
+    def _budget(self, tokens: int) -> int:
+        """Small enough that every worker has something to do."""
+        return min(self._loaded.budget, -(-tokens // workers().count)) if self._loaded.parallel else self._loaded.budget
+
+    def _forward(self, batches: Sequence[Batch]) -> list[Embedding]:
+        def forward(batch: Batch) -> Embedding:
+            return halving(self._loaded.forward, batch)
+
+        try:
+            if self._loaded.parallel:
+                return workers().map(forward, batches)
+            with self._turn:
+                return list(map(forward, batches))
+        except RuntimeError as error:
+            raise ModelUnavailable(f"{self.model} failed: {error}") from error
+
+    def _finished(self, embeddings: Embedding) -> Embedding:
+        embeddings = embeddings[:, : self.dimensions]
+        if self._layout.normalizes:
+            embeddings = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
+        return embeddings
+
+    def _dimensions(self, asked: int | None) -> int:
+        own = self._loaded.dimensions
+        if asked is not None and not 1 <= asked <= own:
+            raise InvalidInput(f"{self.model} gives embeddings of {own} dimensions: {asked} cannot be had from it.")
+        return asked or min(self._layout.truncate or own, own)
+
+
+@cache
+def _load(name: str, device: str) -> tuple[Layout, Loaded]:
+    folder = local_model.find(name)
+    model_safety.verify(folder)
+    layout = read_layout(folder)
+    device = _device(device)
+    try:
+        loaded = bert_loading.load(layout) if device == "cpu" else None
+        return layout, loaded or library.load(layout, device)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ModelUnavailable(f"{PROVIDER}:{name} in {folder} cannot be loaded: {reason}") from error
+
+
+def _device(asked: str) -> str:
+    import torch
+
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if asked == "auto":
+        return next(device for device, available in there.items() if available)
+    if not there.get(asked):
+        usable = ", ".join(device for device, available in there.items() if available)
+        raise ModelUnavailable(f"device {asked!r} is not there: this machine and its torch have {usable}.")
+    return asked
+
+
+def _sound(texts: Sequence[str]) -> list[str]:
+    """The texts, if all of them are Unicode: half a surrogate pair is not, and no tokenizer takes it."""
+    texts = list(texts)
+    for place, text in enumerate(texts):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidInput(f"text {place} is not valid Unicode at character {error.start}.") from error
+    return texts

@@ -1,0 +1,1 @@
+"""What PostgreSQL keeps: one file a table's duty, functions that take a connection first."""
