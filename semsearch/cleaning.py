@@ -50,8 +50,13 @@ def _from_mapping(item: Mapping[str, Any]) -> Document:
     return Document(**item)
 
 
+def is_id(id: Any) -> bool:
+    """Whether a document can have this id."""
+    return isinstance(id, str) and bool(id) and not UNSTORABLE.search(id) and len(id.encode()) <= MAX_ID_BYTES
+
+
 def _check_id(id: Any) -> None:
-    if not isinstance(id, str) or not id or UNSTORABLE.search(id) or len(id.encode()) > MAX_ID_BYTES:
+    if not is_id(id):
         raise InvalidInput(
             f"document id {id!r:.80} will not do: it is text of 1 to {MAX_ID_BYTES} bytes without NUL or surrogates."
         )

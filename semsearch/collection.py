@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from semsearch import embedders, ingest, sources
+from semsearch import cleaning, embedders, ingest, sources
 from semsearch import fields as declared_fields
 from semsearch.config import Settings
 from semsearch.embedders import Embedder
@@ -17,7 +17,8 @@ from semsearch.ingest import OnProgress, Progress, Report, Road
 from semsearch.records import Document, Embedding, Hits
 from semsearch.search import Searcher
 from semsearch.store import documents, index_build, indexes, removal, spaces, tasks
-from semsearch.store.connection import Pools
+from semsearch.store.complaints import translated
+from semsearch.store.connection import Pools, in_transaction
 from semsearch.store.indexes import Index
 from semsearch.store.spaces import Space
 
@@ -82,6 +83,7 @@ class Collection:
     def chunk_overlap(self) -> int:
         return self._space.chunk_overlap
 
+    @translated
     def put(
         self,
         documents: Iterable[Document | Mapping[str, Any]],
@@ -94,11 +96,14 @@ class Collection:
         Any iterable will do; it is read in batches. Raises InvalidInput at the first document that cannot be stored
         (those before it are), IngestError when some could not be embedded (the others are searchable).
         """
+        if isinstance(documents, Document | Mapping):
+            raise InvalidInput("put takes a list of documents; put this one in brackets.")
         report = ingest.put(self._road(on_progress), documents, wait=wait)
         self._after(report, wait, on_progress)
         ingest.raise_failures(report)
         return report
 
+    @translated
     def ingest(
         self,
         source: str | Path | sources.Source,
@@ -118,12 +123,14 @@ class Collection:
         self._after(report, wait, on_progress)
         return report
 
+    @translated
     def work(self, on_progress: OnProgress | None = None) -> Report:
         """Embed in this process whatever waits, until nothing does."""
         report = ingest.work(self._road(on_progress))
         self._after(report, True, on_progress)
         return report
 
+    @translated
     def search(
         self,
         query: str | None = None,
@@ -139,26 +146,30 @@ class Collection:
         """
         return self._searcher.search(query, embedding=embedding, document_id=document_id, top_k=top_k, filter=filter)
 
+    @translated
     def get(self, id: str) -> Document:
         """The document as it was put. Raises NotFound."""
         with self._pools.writing.connect() as connection:
-            found = documents.get(connection, self._space, [id])
+            found = documents.get(connection, self._space, [id]) if cleaning.is_id(id) else []
         if not found:
-            raise NotFound(f"document {id!r} does not exist in collection {self.name!r}.")
+            raise NotFound(f"document {id!r:.80} does not exist in collection {self.name!r}.")
         return found[0]
 
+    @translated
     def delete(self, ids: Iterable[str]) -> int:
         """Delete documents with their chunks, in one transaction; returns how many there were."""
         if isinstance(ids, str):
             raise InvalidInput(f"delete takes a list of ids; did you mean [{ids!r}]?")
-        with self._pools.writing.begin() as connection:
-            return removal.remove(connection, self._space, list(ids))
+        possible = [id for id in ids if cleaning.is_id(id)]
+        return in_transaction(self._pools.writing, lambda connection: removal.remove(connection, self._space, possible))
 
+    @translated
     def delete_all(self) -> int:
         """Delete every document; the collection stays."""
         with self._pools.writing.connect() as connection:
             return removal.remove_all(connection, self._space)
 
+    @translated
     def status(self) -> Status:
         """Counts, index and size, as they are now."""
         space = self._space
@@ -180,11 +191,13 @@ class Collection:
                 reason=space.reason,
             )
 
+    @translated
     def indexes(self) -> list[Index]:
         """The ANN indexes, also invalid ones that an interrupted build left."""
         with self._pools.writing.connect() as connection:
             return indexes.every(connection, self._space)
 
+    @translated
     def create_index(
         self,
         kind: str = "hnsw",
@@ -203,6 +216,7 @@ class Collection:
         index_build.build(self._pools.address, self._pools.writing, self._space, options, tell)
         self._searcher.forget()
 
+    @translated
     def drop_index(self) -> list[str]:
         """Drop the ANN index; searches are exact from then on. Raises NotFound without one."""
         dropped = index_build.drop(self._pools.writing, self._pools.address, self._space)

@@ -13,6 +13,7 @@ from semsearch.config import Settings
 from semsearch.embedders import Embedder
 from semsearch.errors import InvalidInput
 from semsearch.store import migrate, spaces
+from semsearch.store.complaints import translated
 from semsearch.store.connection import Address, Pools
 from semsearch.store.spaces import Space
 
@@ -47,6 +48,7 @@ class Database:
             raise
         self._pools = Pools(address)
 
+    @translated
     def create_collection(
         self,
         name: str,
@@ -72,17 +74,20 @@ class Database:
             space = spaces.create(connection, name, declared, **values)
         return self._open(space)
 
+    @translated
     def collection(self, name: str) -> Collection:
         """The collection of that name. Raises NotFound, which suggests the near one."""
         with self._pools.writing.connect() as connection:
             return self._open(spaces.find(connection, name))
 
+    @translated
     def collections(self) -> list[Status]:
         """Every collection's status, by name."""
         with self._pools.writing.connect() as connection:
             every = spaces.every(connection)
         return [self._open(space).status() for space in every]
 
+    @translated
     def drop_collection(self, name: str) -> None:
         """Remove a collection with its documents, chunks and index. Raises NotFound."""
         with self._pools.writing.begin() as connection:

@@ -13,6 +13,7 @@ from semsearch.embedding import check_fits, given_hash
 from semsearch.errors import InvalidInput, UnusableEmbedding
 from semsearch.records import Document, Embedding
 from semsearch.store import binary_copy, chunks, documents, tasks
+from semsearch.store.connection import in_transaction
 from semsearch.store.spaces import Space
 
 
@@ -24,11 +25,9 @@ def put(engine: Engine, space: Space, batch: Sequence[Document], source: str | N
     """
     embeddings = _embeddings(space, batch)
     try:
-        with engine.begin() as connection:
-            return _insert(connection, space, batch, source, embeddings)
+        return in_transaction(engine, lambda connection: _insert(connection, space, batch, source, embeddings))
     except UniqueViolation:
-        with engine.begin() as connection:
-            return _replace(connection, space, batch, source, embeddings)
+        return in_transaction(engine, lambda connection: _replace(connection, space, batch, source, embeddings))
 
 
 def _insert(

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from psycopg.errors import NotNullViolation, UniqueViolation
 from sqlalchemy import Connection, Engine
 
 from semsearch import cleaning, embedding, given
@@ -22,7 +21,7 @@ from semsearch.errors import IngestError, InvalidInput
 from semsearch.records import Document
 from semsearch.sources import Broken, Source
 from semsearch.store import chunks, documents, leases, removal, tasks
-from semsearch.store.connection import Address
+from semsearch.store.connection import Address, in_transaction
 from semsearch.store.spaces import Space
 
 BATCH_DOCUMENTS = 8192
@@ -209,8 +208,8 @@ def _store(road: Road, batch: Sequence[Document], source: str | None) -> int:
         road.report.chunks += len(bringing)
     if not plain:
         return len(bringing)
-    with road.engine.begin() as connection:
-        done = documents.put(connection, road.space, [documents.encode(document, source) for document in plain])
+    rows = [documents.encode(document, source) for document in plain]
+    done = in_transaction(road.engine, lambda connection: documents.put(connection, road.space, rows))
     _count(road.report, done, len(plain))
     return len(batch) - done.added - done.changed
 
@@ -257,9 +256,10 @@ def _finish_portion(road: Road, claims: Sequence[tasks.Claim]) -> None:
     )
     prepared.failed |= dict.fromkeys(hopeless, f"given up: {MAX_ATTEMPTS} workers died while they embedded it")
     try:
-        with road.engine.begin() as connection:
-            finished = _write(connection, road.space, works, prepared, stored)
-    except (UniqueViolation, NotNullViolation):
+        finished = in_transaction(
+            road.engine, lambda connection: _write(connection, road.space, works, prepared, stored)
+        )
+    except chunks.CONFLICTS:
         # Chunks came to be where we saw none, or those whose embeddings we meant to keep are gone (the document was
         # deleted and inserted again): read again. The leases are still ours.
         _finish_portion(road, claims)

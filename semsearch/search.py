@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import ColumnElement, Engine, and_
 
-from semsearch import filters
+from semsearch import cleaning, filters
 from semsearch.embedders import Embedder, checks
 from semsearch.embedding import check_fits
 from semsearch.errors import InvalidInput, NotFound, UnusableEmbedding
@@ -131,9 +131,9 @@ class Searcher:
         return self._asked[query]
 
     def _of_document(self, document_id: str) -> Embedding:
-        found = queries.mean_embedding(self.engine, self.space, document_id)
+        found = queries.mean_embedding(self.engine, self.space, document_id) if cleaning.is_id(document_id) else None
         if found is None:
-            raise NotFound(f"document {document_id!r} has no embedding in collection {self.space.name!r}.")
+            raise NotFound(f"document {document_id!r:.80} has no embedding in collection {self.space.name!r}.")
         return found
 
     def _checked(self, embedding: Any) -> Embedding:

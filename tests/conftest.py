@@ -24,6 +24,7 @@ from psycopg import conninfo, sql
 from semsearch.config import Settings, parse
 from semsearch.store import server
 from semsearch.store.server import binaries, locks
+from tests.provider import Provider
 
 TEST_SERVER = os.environ.get("SEMSEARCH_TEST_DATABASE_URL")
 ROOT = Path(__file__).parent.parent
@@ -171,6 +172,19 @@ def db(settings: Settings) -> Iterator[Any]:
 
     with semsearch.connect(settings=settings) as database:
         yield database
+
+
+@pytest.fixture(scope="session")
+def provider_process() -> Iterator[Provider]:
+    with Provider.start() as started:
+        yield started
+
+
+@pytest.fixture
+def provider(provider_process: Provider) -> Provider:
+    """A server that speaks OpenAI's protocol, with no script, no rules and nothing counted yet."""
+    provider_process.reset()
+    return provider_process
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ TEXT_MODEL = {
     "modality_config": {"text": {"method": "forward", "method_output_name": "last_hidden_state"}},
     "module_output_name": "token_embeddings",
 }
+NORMALIZE = {"module_input_name": "sentence_embedding", "module_output_name": "sentence_embedding"}
 POOLING_FLAG = "pooling_mode_"
 POOLINGS = {"mean_tokens": "mean", "cls_token": "cls", "mean": "mean", "cls": "cls"}
 
@@ -102,7 +103,7 @@ def _plain_bert(folder: Path, kinds: list[str]) -> PlainBert | None:
         and config.get("hidden_act", "gelu") == "gelu"
         and config.get("position_embedding_type", "absolute") == "absolute"
         and not (config.get("is_decoder") or config.get("add_cross_attention"))
-        and all(not _read(path / "config.json") for path in paths[2:])
+        and all(_read(path / "config.json") in ({}, NORMALIZE) for path in paths[2:])
     )
     if not (plain and pooling and _plain_text(sentence) and _lower_case_agrees(folder, sentence)):
         return None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from psycopg import sql
+from psycopg.errors import NotNullViolation, UniqueViolation
 from sqlalchemy import Connection, delete, select
 
 from semsearch.records import Chunk, Embedding
@@ -16,6 +17,10 @@ from semsearch.store.documents import any_of
 from semsearch.store.spaces import Space, table
 
 COLUMNS = ("document_id", "ordinal", "start", "end", "hash", "heading", "embedding", "text", "metadata")
+
+
+# A document has chunks where `hashes` saw none, or has lost the one whose embedding was to be kept.
+CONFLICTS = (UniqueViolation, NotNullViolation)
 
 
 @dataclass(frozen=True)

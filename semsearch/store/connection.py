@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import psycopg
 from pgvector.psycopg import register_vector
 from psycopg.rows import dict_row
 from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.exc import DBAPIError
 
 from semsearch import config
 from semsearch.errors import DatabaseUnavailable, SemsearchError
 from semsearch.store import server
+from semsearch.store.complaints import reason
+
+T = TypeVar("T")
 
 CONNECT_TIMEOUT = 10  # seconds
+DEADLOCK_TRIES = 5  # each takes deadlock_timeout, 1 s; two programs that write the same rows meet once, not always
 MINIMUM_SERVER = 150000
 MINIMUM_PGVECTOR = (0, 8, 0)
 SOUND_PGVECTOR = (0, 8, 4)  # below it an HNSW index can be corrupted by vacuum (pgvector CHANGELOG, 0.8.3 and 0.8.4)
@@ -109,6 +114,18 @@ class Pools:
         self.writing.dispose()
         self.searching.dispose()
         self.address.close()
+
+
+def in_transaction(engine: Engine, action: Callable[[Connection], T]) -> T:
+    """Run it in a transaction of its own; again, when PostgreSQL chose it to resolve a deadlock."""
+    for attempt in range(1, DEADLOCK_TRIES + 1):
+        try:
+            with engine.begin() as connection:
+                return action(connection)
+        except (psycopg.Error, DBAPIError) as error:
+            if attempt == DEADLOCK_TRIES or not isinstance(reason(error), psycopg.errors.DeadlockDetected):
+                raise
+    raise AssertionError
 
 
 def driver(connection: Connection) -> psycopg.Connection[Any]:

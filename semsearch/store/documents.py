@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from semsearch.records import Document
 from semsearch.store import binary_copy
 from semsearch.store.schema import documents
-from semsearch.store.spaces import Space
+from semsearch.store.spaces import Space, hold
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ def encode(document: Document, source: str | None) -> list[bytes]:
 
 def put(connection: Connection, space: Space, rows: Sequence[list[bytes]]) -> Put:
     """Insert or replace documents (encoded); the table's triggers enqueue those that are new or differ."""
+    hold(connection, space)
     connection.execute(text(STAGE))
     numbered = ([binary_copy.integer(number), *row] for number, row in enumerate(rows))
     binary_copy.load(connection, sql.Identifier("pg_temp", "stage_documents"), ("position", *COLUMNS), numbered)
@@ -76,6 +77,7 @@ def put(connection: Connection, space: Space, rows: Sequence[list[bytes]]) -> Pu
 
 def insert_new(connection: Connection, space: Space, rows: Iterable[list[bytes]]) -> None:
     """COPY documents that are known to be new straight into the table; UniqueViolation if one is not."""
+    hold(connection, space)
     collection = binary_copy.integer(space.collection_id)
     numbered = ([collection, *row] for row in rows)
     binary_copy.load(connection, sql.Identifier("semsearch", "documents"), ("collection_id", *COLUMNS), numbered)

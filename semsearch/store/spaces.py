@@ -246,14 +246,29 @@ def every(connection: Connection) -> list[Space]:
     return [_space(row) for row in connection.execute(_query().order_by(collections.c.name))]
 
 
+def hold(connection: Connection, space: Space) -> None:
+    """Keep the collection from being dropped until the transaction ends. Raises NotFound when it has been."""
+    there = (
+        select(collections.c.id)
+        .where(collections.c.id == space.collection_id)
+        .with_for_update(key_share=True, read=True)
+    )
+    if connection.execute(there).one_or_none() is None:
+        raise NotFound(f"collection {space.name!r} has been dropped.")
+
+
 def drop(connection: Connection, space: Space) -> None:
-    """Remove the collection with everything that belongs to it."""
+    """Remove the collection with everything that belongs to it.
+
+    Those who put are kept out first; then come documents, tasks and chunks, in the order in which workers lock them.
+    """
     name = connection.dialect.identifier_preparer.quote(space.name)
-    connection.exec_driver_sql(f"DROP VIEW IF EXISTS collections.{name}")
-    connection.execute(DropTable(table(space), if_exists=True))
+    connection.execute(select(collections.c.id).where(collections.c.id == space.collection_id).with_for_update())
     connection.execute(text("SET LOCAL semsearch.bulk = 'on'"))
     for owned in (documents, tasks, leases, failures):
         connection.execute(delete(owned).where(owned.c.collection_id == space.collection_id))
+    connection.exec_driver_sql(f"DROP VIEW IF EXISTS collections.{name}")
+    connection.execute(DropTable(table(space), if_exists=True))
     connection.execute(delete(collections).where(collections.c.id == space.collection_id))
 
 

@@ -19,6 +19,7 @@ from semsearch.store.connection import Address
 from tests.benchmarks.rounds import Ratio
 
 RESULTS = Path(__file__).parent / "results"
+Figure = float | str | Ratio | dict[str, Any]
 PACKAGES = ("semsearch", "psycopg", "pgvector", "numpy", "torch", "sentence-transformers")
 
 
@@ -37,13 +38,13 @@ class Report:
     def add(
         self,
         what: str,
-        value: float | str | Ratio,
+        value: Figure,
         unit: str = "",
         *,
         at_least: float | None = None,
         at_most: float | None = None,
     ) -> None:
-        """A figure, judged where it has a target."""
+        """A figure (or several of one thing, by name), judged where it has a target."""
         number = value.median if isinstance(value, Ratio) else value
         target, holds = "", ""
         if isinstance(number, float | int) and (at_least is not None or at_most is not None):
@@ -106,7 +107,9 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _shown(value: float | str | Ratio) -> str:
+def _shown(value: Figure) -> str:
+    if isinstance(value, dict):
+        return "  ".join(f"{name} {_shown(each)}" for name, each in value.items())
     if isinstance(value, str | Ratio):
         return str(value)
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}" if abs(value) < 0.01 else f"{value:.3f}"

@@ -22,19 +22,6 @@ from tests.provider import Provider
 MODEL = "openai:test-model"
 
 
-@pytest.fixture(scope="session")
-def provider_process() -> Iterator[Provider]:
-    with Provider.start() as started:
-        yield started
-
-
-@pytest.fixture
-def provider(provider_process: Provider) -> Provider:
-    """The provider with no script, no rules and nothing counted yet."""
-    provider_process.reset()
-    return provider_process
-
-
 @pytest.fixture
 def model_db(settings: Settings, provider: Provider) -> Iterator[Database]:
     """A database whose `openai:` models are the provider's."""

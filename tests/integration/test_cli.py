@@ -7,7 +7,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from semsearch import Document
+from semsearch import Document, sources
 from semsearch.cli import main
+from semsearch.sources.docstrings import StandardLibrary
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,28 @@ def test_what_is_not_waited_for_is_done_by_a_worker(cli: Cli) -> None:
     cli("worker", "--until-idle")
     status = answer(cli("status", "notes", "--json"))
     assert (status["pending"], status["chunks"]) == (0, 1)
+
+
+@dataclass(frozen=True)
+class FewModules:
+    """Of the standard library what the questions of the demo are about: all of it takes a minute."""
+
+    name: str = "stdlib"
+    total: None = None
+
+    def __iter__(self) -> Iterator[Document]:
+        wanted = ("csv", "subprocess", "tempfile", "difflib", "asyncio.tasks")
+        return (item for item in StandardLibrary() if item.metadata["module"] in wanted)
+
+
+@pytest.mark.model
+def test_the_demo_answers_and_is_quick_the_second_time(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "standard_library", FewModules)
+    first = cli("demo").out
+    for question, hit in [("read a CSV file", "csv.DictReader"), ("cleans itself up", "tempfile.TemporaryDirectory")]:
+        assert hit in first.split(question)[1].split("\n 2 ")[0]
+    assert "What to type next:" in first
+    assert "0 added, 0 changed" in cli("demo").out
 
 
 def test_a_worker_stops_at_once_when_told_to(environment: None, points: Any) -> None:

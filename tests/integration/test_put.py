@@ -413,7 +413,9 @@ def test_broken_items_are_reported_and_keep_their_documents(notes: Collection, t
     source.write_text('{"id": "a", "text": "one"}\n{"id": "b", "text": "two"}\n')
     assert notes.ingest(source).added == 2
     long = "x" * 2000
-    source.write_text(f'{{"id": "a", "text": "one"}}\n{{"id": "b\\u0000", "text": "two"}}\n{{"id": "{long}", "text": ""}}\n')
+    source.write_text(
+        f'{{"id": "a", "text": "one"}}\n{{"id": "b\\u0000", "text": "two"}}\n{{"id": "{long}", "text": ""}}\n'
+    )
     seen: list[Progress] = []
     report = notes.ingest(source, prune=True, on_progress=seen.append)
     assert len(report.broken) == 2

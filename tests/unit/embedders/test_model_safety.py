@@ -70,7 +70,9 @@ def test_pickled_weights_beside_safe_ones_are_left_alone(tmp_path: Path) -> None
 def test_what_could_run_code_is_named_and_refused(tmp_path: Path, files: dict[str, Any], message: str) -> None:
     folder = write(tmp_path, {**GOOD, **files})
     if "3_Dense/pytorch_model.bin" in files:
-        write(folder, {"modules.json": [*GOOD["modules.json"], module("sentence_transformers.models.Dense", "3_Dense")]})
+        write(
+            folder, {"modules.json": [*GOOD["modules.json"], module("sentence_transformers.models.Dense", "3_Dense")]}
+        )
     with pytest.raises(ModelUnavailable, match=message):
         verify(folder)
 

@@ -242,7 +242,7 @@ def test_a_splitter_counts_in_the_models_tokens_and_keeps_offsets(markdown: bool
 def test_a_splitter_with_more_overlap_than_capacity_is_invalid() -> None:
     embedder = SentenceTransformersEmbedder(MINILM, CPU)
     for capacity, overlap in ((10, 10), (-1, 0)):
-        with pytest.raises(InvalidInput, match=f"chunks of {capacity} tokens with an overlap of {overlap}"):
+        with pytest.raises(InvalidInput, match=f"chunks of {capacity} tokens cannot overlap by {overlap}"):
             embedder.splitter(capacity, overlap)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 import sys
 from collections import Counter
@@ -73,7 +72,12 @@ print(hashlib.sha256(repr(items).encode()).hexdigest(), "antigravity" in sys.mod
 """
 
 
-def test_it_is_the_same_in_another_process_and_imports_no_python_module(library: dict[str, Document]) -> None:
-    run = subprocess.run([sys.executable, "-c", _DIGEST], capture_output=True, text=True, check=True)
-    items = [(item.id, item.text, sorted(item.metadata.items())) for item in library.values()]
-    assert run.stdout.split() == [hashlib.sha256(repr(items).encode()).hexdigest(), "False", "False"]
+def test_it_is_the_same_in_every_process_and_imports_no_python_module() -> None:
+    """In processes of their own: pytest replaces some functions of sys, and their docstrings go with them."""
+    command = [sys.executable, "-c", _DIGEST]
+    first, second = (
+        subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed}).stdout
+        for seed in ("1", "2")
+    )
+    assert first == second
+    assert first.split()[1:] == ["False", "False"]

@@ -131,9 +131,7 @@ def test_a_process_that_never_answers_is_killed(worker: list[str], file: File) -
         assert box._process is None
 
 
-def test_no_secret_of_ours_is_in_its_environment(
-    worker: list[str], monkeypatch: pytest.MonkeyPatch, file: File
-) -> None:
+def test_no_secret_is_in_its_environment(worker: list[str], monkeypatch: pytest.MonkeyPatch, file: File) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "canary")
     monkeypatch.setenv("PGPASSWORD", "canary")
     worker.append(
@@ -146,9 +144,7 @@ def test_no_secret_of_ours_is_in_its_environment(
     assert "canary" not in environment.values()
 
 
-def test_a_module_in_the_folder_we_stand_in_is_not_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: File
-) -> None:
+def test_no_module_of_the_current_folder_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: File) -> None:
     (tmp_path / "selectolax.py").write_text("open('canary', 'w')")
     monkeypatch.chdir(tmp_path)
     with Sandbox() as box:
