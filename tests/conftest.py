@@ -153,6 +153,13 @@ def database_url(server_conninfo: str, server_url: ServerUrl, template: str) -> 
         yield url
 
 
+@pytest.fixture(scope="module")
+def module_database_url(server_conninfo: str, server_url: ServerUrl, template: str) -> Iterator[str]:
+    """A migrated database that the tests of one module share: to copy the template takes longer than most tests."""
+    with fresh_database(server_conninfo, server_url, template) as url:
+        yield url
+
+
 @pytest.fixture
 def empty_database_url(server_conninfo: str, server_url: ServerUrl) -> Iterator[str]:
     """A database of this test's own that nothing was done to: no schema, no extension."""

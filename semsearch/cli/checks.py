@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
-import click
-
 from semsearch.cli import output
 from semsearch.cli.create import DEFAULT_MODEL
 from semsearch.errors import SemsearchError
@@ -32,11 +30,11 @@ class Check:
     advice: str = ""
 
 
-def every(settings: Settings) -> Iterator[Check]:
-    """All checks in the order in which they depend on one another."""
+def every(settings: Settings, given_by: str) -> Iterator[Check]:
+    """All checks in the order in which they depend on one another; `given_by` names where a URL came from."""
     from semsearch import config
 
-    yield which_database(settings)
+    yield which_database(settings, given_by)
     yield from database(settings)
     yield model()
     yield device(settings)
@@ -44,13 +42,12 @@ def every(settings: Settings) -> Iterator[Check]:
         yield disk(settings)
 
 
-def which_database(settings: Settings) -> Check:
+def which_database(settings: Settings, given_by: str) -> Check:
     """Which database is used, and which setting says so."""
     from semsearch import config
 
     if settings.database_url is not None:
-        given = click.get_current_context().obj
-        why = "--database-url" if given else "SEMSEARCH_DATABASE_URL"
+        why = given_by
     elif config.conninfo(settings) is not None:
         why = ", ".join(name for name in config.LIBPQ_VARIABLES if os.environ.get(name))
     else:

@@ -21,7 +21,8 @@ def command(as_json: bool) -> None:
       semsearch doctor
       semsearch doctor --json
     """
-    made = list(checks.every(connection.settings()))
+    given_by = "--database-url" if click.get_current_context().obj else "SEMSEARCH_DATABASE_URL"
+    made = list(checks.every(connection.settings(), given_by))
     if as_json:
         output.print_json({"checks": made})
     else:

@@ -93,12 +93,11 @@ def _break_off(line: Text, width: int) -> None:
 def reflow(text: str) -> str:
     """The text without blank lines, its paragraphs on one line each; code, lists and the like keep their lines.
 
-    >>> print(reflow("What it is\\ngood for:\\n\\n  - this\\n  - that\\n\\n>>> 1 + 1\\n2"))
+    >>> print(reflow("What it is\\ngood for:\\n\\n  - this\\n  - that\\n\\nAnd no\\nmore."))
     What it is good for:
       - this
       - that
-    >>> 1 + 1
-    2
+    And no more.
     """
     lines: list[str] = []
     flows = False

@@ -17,6 +17,7 @@ _MARKS = (  # UTF-32 before UTF-16, whose little-endian mark it begins with
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_PADDING = bytes(16)
 _CONTROL = bytes(set(range(32)) - set(b"\t\n\r\f\x08\x1b"))
 _META_CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
 
@@ -60,9 +61,11 @@ def detect(stream: BinaryIO) -> str:
 
 
 def is_binary(head: bytes) -> bool:
-    """Whether bytes without a byte order mark hold more control characters than text ever does."""
+    """Whether bytes without a byte order mark hold what text never does: padding, or many control characters."""
     if mark(head) or not head:
         return False
+    if _PADDING in head:
+        return True
     control = len(head) - len(head.translate(None, _CONTROL))
     # Random bytes hold 10 % of these, EBCDIC text 2 %; a stray NUL in a log is no reason to refuse it.
     return control > 0.05 * len(head)

@@ -56,7 +56,7 @@ def rows(connection: Connection, space: Space) -> int:
         text("SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = to_regclass(:table)"),
         {"table": f"semsearch.{space.table_name}"},
     )
-    return int(estimate.scalar_one())
+    return int(estimate.scalar() or 0)
 
 
 def build_bytes(rows: int, dimensions: int, vector_type: str, m: int = 16) -> int:

@@ -93,7 +93,7 @@ def measure_build(report: Report, collection: Collection, connection: Connection
     own, *by_hand = interleave(
         rounds,
         lambda _: collection.create_index(),
-        *(lambda _, count=count: plain_sql.build_index(connection, count) for count in workers),  # type: ignore[misc]
+        *(lambda _, count=count: plain_sql.build_index(connection, count) for count in workers),
         before=drop,
     )
     report.add("create_index", float(np.median(own)), "s")

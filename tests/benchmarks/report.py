@@ -112,4 +112,4 @@ def _shown(value: Figure) -> str:
         return "  ".join(f"{name} {_shown(each)}" for name, each in value.items())
     if isinstance(value, str | Ratio):
         return str(value)
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}" if abs(value) < 0.01 else f"{value:.3f}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from semsearch import Document
+
 FOLDER = Path(__file__).parent.parent.parent.parent / "shared" / "data"
 
 Qrels = dict[str, dict[str, int]]  # query id -> document id -> gain
@@ -21,10 +23,19 @@ class RetrievalSet:
     """Documents to search, queries to ask, and what each should find."""
 
     name: str
-    corpus: Path
-    documents: list[dict[str, Any]]
+    documents: list[Document]
     queries: dict[str, str]
     qrels: Qrels
+    complete: bool = True
+
+    def first(self, number: int | None) -> RetrievalSet:
+        """The set with so many of its documents, and the queries that still have something to find."""
+        if number is None:
+            return self
+        documents = self.documents[:number]
+        kept = {document.id for document in documents}
+        queries = {id: text for id, text in self.queries.items() if kept & self.qrels[id].keys()}
+        return RetrievalSet(self.name, documents, queries, self.qrels, complete=False)
 
 
 def folder(name: str) -> Path:
@@ -38,14 +49,16 @@ def folder(name: str) -> Path:
 
 def retrieval_set(name: str) -> RetrievalSet:
     place = folder(name)
-    corpus = next(place.glob("corpus.jsonl*"))
-    queries = {query["_id"]: query["text"] for query in rows(place / "queries.jsonl")}
+    documents = [
+        Document(id=row["_id"], text=row["text"], title=row["title"] or None)
+        for row in rows(next(place.glob("corpus.jsonl*")))
+    ]
     qrels: Qrels = {}
     with (place / "qrels.tsv").open(newline="") as file:
         for row in csv.DictReader(file, delimiter="\t"):
             qrels.setdefault(row["query-id"], {})[row["corpus-id"]] = int(row["score"])
-    asked = {id: text for id, text in queries.items() if id in qrels}
-    return RetrievalSet(name, corpus, list(rows(corpus)), asked, qrels)
+    queries = {row["_id"]: row["text"] for row in rows(place / "queries.jsonl") if row["_id"] in qrels}
+    return RetrievalSet(name, documents, queries, qrels)
 
 
 def passages() -> list[dict[str, Any]]:

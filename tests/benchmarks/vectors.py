@@ -55,7 +55,7 @@ def documents(vectors: Vectors, **metadata: list[Any]) -> list[Document]:
 
 def _make() -> None:
     texts = [f"{row['title']}\n{row['text']}" for row in shared_data.passages()]
-    texts += [f"{row['title']}\n{row['text']}" for row in shared_data.retrieval_set("scifact").documents]
+    texts += [f"{each.title}\n{each.text}" for each in shared_data.retrieval_set("scifact").documents]
     np.random.default_rng(0).shuffle(texts)
     embedder = embedders.load(MODEL, Settings())
     made = []

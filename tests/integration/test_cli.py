@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import difflib
 import io
 import json
+import os
+import pty
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +22,6 @@ import pytest
 
 from semsearch import Document, sources
 from semsearch.cli import main
-from semsearch.sources.docstrings import StandardLibrary
 
 
 @dataclass(frozen=True)
@@ -120,20 +124,22 @@ def test_what_is_not_waited_for_is_done_by_a_worker(cli: Cli) -> None:
 
 
 @dataclass(frozen=True)
-class FewModules:
-    """Of the standard library what the questions of the demo are about: all of it takes a minute."""
+class FewDocstrings:
+    """What the questions of the demo are about: all of the standard library takes a minute."""
 
     name: str = "stdlib"
-    total: None = None
+    total: int = 4
 
     def __iter__(self) -> Iterator[Document]:
-        wanted = ("csv", "subprocess", "tempfile", "difflib", "asyncio.tasks")
-        return (item for item in StandardLibrary() if item.metadata["module"] in wanted)
+        for thing in (csv.DictReader, difflib.Differ, subprocess.run, tempfile.TemporaryDirectory):
+            name = f"{thing.__module__}.{thing.__qualname__}"
+            kind = "class" if isinstance(thing, type) else "function"
+            yield Document(name, f"{name}\n\n{thing.__doc__}", {"module": thing.__module__, "kind": kind})
 
 
 @pytest.mark.model
 def test_the_demo_answers_and_is_quick_the_second_time(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "standard_library", FewModules)
+    monkeypatch.setattr(sources, "standard_library", FewDocstrings)
     first = cli("demo").out
     for question, hit in [("read a CSV file", "csv.DictReader"), ("cleans itself up", "tempfile.TemporaryDirectory")]:
         assert hit in first.split(question)[1].split("\n 2 ")[0]
@@ -223,6 +229,24 @@ def test_nothing_is_lost_without_a_yes(cli: Cli, points: Any) -> None:
     assert "--yes" in cli("drop", "points", code=2).err
     assert "--yes" in cli("delete", "points", "--all", code=2).err
     assert answer(cli("status", "points", "--json"))["documents"] == 3
+
+
+@pytest.mark.parametrize(("typed", "code", "left"), [("n", 1, 1), ("y", 0, 0)])
+def test_on_a_terminal_a_person_is_asked(
+    environment: None, db: Any, points: Any, typed: str, code: int, left: int
+) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "semsearch", "drop", "points"]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        while b"[y/N]" not in shown:
+            shown += os.read(ours, 1000)
+        os.write(ours, typed.encode() + b"\n")
+        assert process.wait(timeout=60) == code
+    os.close(ours)
+    assert b"drop collection 'points' with its documents (3)?" in shown
+    assert len(db.collections()) == left
 
 
 FAILURES = [

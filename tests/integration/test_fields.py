@@ -45,9 +45,8 @@ def held(connection: sa.Connection, values: list[str]) -> list[dict[fields.Field
     """What the columns hold for each of these JSON texts as the value of the key."""
     insert = sa.text("""INSERT INTO rows (id, metadata) VALUES (:id, CAST('{"x": ' || :value || '}' AS jsonb))""")
     connection.execute(insert, [{"id": id, "value": value} for id, value in enumerate(values)])
-    connection.exec_driver_sql(
-        "SET DateStyle = 'ISO'; SET TimeZone = 'UTC'"
-    )  # elsewhere the first day of year 1 lies before it began
+    # what psycopg can read; west of Greenwich the year 1 begins in the year before
+    connection.exec_driver_sql("SET DateStyle = 'ISO'; SET TimeZone = 'UTC'")
     columns = [ROWS.c[f"field_{number}"] for number in range(1, len(TYPES) + 1)]
     found = connection.execute(sa.select(*columns).order_by(ROWS.c.id))
     return [dict(zip(TYPES, row, strict=True)) for row in found]

@@ -152,3 +152,9 @@ def test_a_report_as_json_has_every_reason() -> None:
     assert answer["failed"] == [{"id": "a1", "reason": "the text is empty"}]
     assert len(answer["broken"]) == 25
     assert answer["broken"][0] == {"where": "docs/0.pdf", "reason": "not a PDF", "id": None}
+
+
+def test_code_in_a_text_keeps_its_lines() -> None:
+    assert hits.reflow("An\nexample:\n\n>>> 1 + 1\n2\n\tindented\r\nYear: 2020\nLang: en") == (
+        "An example:\n>>> 1 + 1\n2\n    indented\nYear: 2020\nLang: en"
+    )

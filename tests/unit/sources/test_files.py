@@ -51,6 +51,7 @@ def test_html_under_an_unknown_name_is_html(tmp_path: Path, read: Read) -> None:
         ("notes.rtf", b"hello"),
         ("feed", b"  <?xml version='1.0'?>"),
         ("data.bin", bytes(range(32)) * 10),
+        ("padded.tar", b"name" + bytes(100) + b"text " * 1_000),
         ("archive.tar.gz", b"\x1f\x8b"),
         ("paper.pdf.gz", b"\x1f\x8b"),
     ],

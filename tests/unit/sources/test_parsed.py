@@ -197,6 +197,18 @@ def test_a_broken_pdf_is_broken() -> None:
         pdf.parse(b"%PDF-1.7 rubbish")
 
 
+def test_a_pdf_with_a_page_that_is_not_there_is_broken_not_cut() -> None:
+    content = pdf_file(b"BT /F1 12 Tf 50 700 Td (Hello from a page) Tj ET")
+    with pytest.raises(Unreadable, match="page 2"):
+        pdf.parse(content.replace(b"/Kids[3 0 R]/Count 1", b"/Kids[3 0 R 9 0 R]/Count 2"))
+
+
+def test_a_pdf_of_too_much_text_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pdf, "MAX_TEXT", 10)
+    with pytest.raises(Unreadable, match="of text"):
+        pdf.parse(pdf_file(b"BT /F1 12 Tf 50 700 Td (Hello from a page) Tj ET"))
+
+
 @pytest.mark.data
 def test_real_files_that_need_care(shared_data: Path, read: Read) -> None:
     tika = shared_data / "awkward" / "tika"
