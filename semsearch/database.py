@@ -67,9 +67,11 @@ class Database:
         The model is loaded and asked once here, so that a wrong name, key or `dimensions` shows before anything is
         paid for. Raises InvalidInput, Conflict, ModelUnavailable.
         """
+        declared = declared_fields.validate(fields or {})
+        with self._pools.writing.connect() as connection:
+            spaces.check_name(connection, name)
         embedder = embedders.load(model, self.settings, dimensions=dimensions) if model else None
         values = _settings(embedder, dimensions, distance, vector_type, chunk_size, chunk_overlap, index)
-        declared = declared_fields.validate(fields or {})
         with self._pools.writing.begin() as connection:
             space = spaces.create(connection, name, declared, **values)
         return self._open(space)
@@ -86,6 +88,12 @@ class Database:
         with self._pools.writing.connect() as connection:
             every = spaces.every(connection)
         return [self._open(space).status() for space in every]
+
+    @translated
+    def pending(self) -> list[str]:
+        """The names of the collections in which documents wait to be embedded."""
+        with self._pools.writing.connect() as connection:
+            return spaces.with_tasks(connection)
 
     @translated
     def drop_collection(self, name: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from psycopg.errors import UniqueViolation
 from sqlalchemy import Connection, Engine, text
 
 from semsearch.embedders import checks
@@ -26,7 +25,7 @@ def put(engine: Engine, space: Space, batch: Sequence[Document], source: str | N
     embeddings = _embeddings(space, batch)
     try:
         return in_transaction(engine, lambda connection: _insert(connection, space, batch, source, embeddings))
-    except UniqueViolation:
+    except chunks.CONFLICTS:
         return in_transaction(engine, lambda connection: _replace(connection, space, batch, source, embeddings))
 
 

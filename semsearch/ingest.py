@@ -26,7 +26,7 @@ from semsearch.store.spaces import Space
 
 BATCH_DOCUMENTS = 8192
 BATCH_BYTES = 16 * 2**20  # of text and given embeddings
-CLAIM = 512  # documents leased at once: 0.5 s to 5 s of embedding on two cores
+CLAIM = 256  # documents leased at once: 1 s to 3 s of embedding on two cores
 MAX_ATTEMPTS = 8
 ALONE_FROM = 3  # a document whose worker died twice is embedded alone, so that it harms no other
 POLL = 0.1  # seconds between looks at tasks that another worker holds
@@ -293,9 +293,8 @@ def _write(
     # What is fenced although its task is still there, somebody is just deleting. To try again at once, and to pay the
     # model each time, could go on for as long as he leaves his transaction open.
     let_through = set(ids)
-    fenced = [w.claim for w in works if w.versions and w.claim.document_id not in let_through]
-    leases.postpone(connection, space, fenced)
-    leases.end(connection, space, [w.claim for w in works if w.claim not in fenced])
+    leases.postpone(connection, space, [w.claim for w in works if w.claim.document_id not in let_through])
+    leases.end(connection, space, [work.claim for work in works])
     return finished
 
 

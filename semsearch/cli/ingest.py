@@ -58,5 +58,5 @@ def command(
         report.print_report(name, done)
         if no_wait:
             click.echo("Next: semsearch worker --until-idle")
-    if done.broken or done.failed:
+    if done.failed or not all(one.unsupported for one in done.broken):
         click.get_current_context().exit(failures.BAD_INPUT)

@@ -22,7 +22,10 @@ def print_report(name: str, report: Report) -> None:
     counts = f"{report.added:,} added, {report.changed:,} changed, {report.unchanged:,} unchanged"
     click.echo(f"{name}: {counts}, {report.deleted:,} deleted in {report.seconds:.1f} s{rate}")
     click.echo(f"{' ' * len(name)}  {report.chunks:,} chunks, {report.embedded:,} embedded")
-    _print_reasons("could not be read", ((broken.where, broken.reason) for broken in report.broken))
+    _print_reasons("could not be read", ((one.where, one.reason) for one in report.broken if not one.unsupported))
+    left_out = sum(one.unsupported for one in report.broken)
+    if left_out:
+        click.echo(f"{left_out:,} left out, of kinds that are not read (--json lists them)")
     _print_reasons("could not be embedded", report.failed.items())
 
 
@@ -43,7 +46,10 @@ def as_json(name: str, report: Report) -> dict[str, Any]:
         "chunks": report.chunks,
         "embedded": report.embedded,
         "failed": [{"id": id, "reason": reason} for id, reason in report.failed.items()],
-        "broken": [{"where": one.where, "reason": one.reason, "id": one.id} for one in report.broken],
+        "broken": [
+            {"where": one.where, "reason": one.reason, "id": one.id} for one in report.broken if not one.unsupported
+        ],
+        "unsupported": [{"where": one.where, "reason": one.reason} for one in report.broken if one.unsupported],
         "seconds": round(report.seconds, 3),
     }
 

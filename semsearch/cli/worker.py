@@ -54,8 +54,7 @@ def _work(collection: Collection) -> None:
 
 
 def _collections(database: Database, names: tuple[str, ...]) -> Iterable[Collection]:
-    wanted = names or [status.name for status in database.collections() if status.pending]
-    return (database.collection(name) for name in wanted)
+    return (database.collection(name) for name in names or database.pending())
 
 
 def _stop(_: int, __: FrameType | None) -> None:

@@ -18,7 +18,7 @@ from semsearch.sources.kinds import ROWS, by_content, by_name, missing_extra
 from semsearch.sources.lines import as_utf8
 from semsearch.sources.opening import open_regular, unpacked, why
 from semsearch.sources.sandbox import Sandbox
-from semsearch.sources.source import Broken, Kind, MissingField, Options, Place, Unreadable
+from semsearch.sources.source import Broken, Kind, MissingField, Options, Place, Unreadable, Unsupported
 from semsearch.sources.walk import File, Refused, walk
 
 
@@ -49,7 +49,7 @@ class SingleFile:
         except MissingField as error:
             raise InvalidInput(f"{self._place.where}: the first row {error.reason}.") from None
         except Unreadable as error:
-            yield _broken(error, self._place, self._kind)
+            yield _broken(error, error.reason, self._place, self._kind)
 
     def _checked_kind(self) -> tuple[Kind, bool]:
         try:
@@ -118,7 +118,7 @@ class Folder:
                     yield from read(content, kind, gzipped, place, self._options, sandbox)
         except Unreadable as error:
             reason = f"the first row {error.reason}" if isinstance(error, MissingField) else error.reason
-            yield _broken(Unreadable(reason, error.id), place, kind)
+            yield _broken(error, reason, place, kind)
 
     def _place(self, parts: tuple[str, ...]) -> Place:
         path = printable("/".join(parts))
@@ -186,9 +186,10 @@ def _marked(stream: BinaryIO) -> str:
     return mark(head) or "utf-8"
 
 
-def _broken(error: Unreadable, place: Place, kind: Kind | None) -> Broken:
+def _broken(error: Unreadable, reason: str, place: Place, kind: Kind | None) -> Broken:
     """A broken file of rows has no id: nobody can say which documents were in it."""
-    return Broken(place.where, error.reason, error.id if kind in ROWS else place.id)
+    id = error.id if kind in ROWS else place.id
+    return Broken(place.where, reason, id, unsupported=isinstance(error, Unsupported))
 
 
 def _absolute(path: Path) -> Path:

@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import NamedTuple
 
 from semsearch.sources.encoding import is_binary
-from semsearch.sources.source import Kind, Unreadable
+from semsearch.sources.source import Kind, Unsupported
 
 SUFFIXES: dict[str, Kind] = {
     ".txt": "text",
@@ -74,26 +74,26 @@ class Named(NamedTuple):
 
 
 def by_name(name: str) -> Named:
-    """Raises Unreadable for names of kinds that are not supported."""
+    """Raises Unsupported for names of kinds that are not supported."""
     path = PurePath(name)
     gzipped = path.suffix.lower() == ".gz"
     suffix = PurePath(path.stem).suffix.lower() if gzipped else path.suffix.lower()
     kind = SUFFIXES.get(suffix)
     if suffix in _UNSUPPORTED or (gzipped and kind not in _PLAIN):
-        raise Unreadable(f"is of an unsupported kind ({suffix}{'.gz' if gzipped else ''})")
+        raise Unsupported(f"is of an unsupported kind ({suffix}{'.gz' if gzipped else ''})")
     return Named(kind, gzipped)
 
 
 def by_content(head: bytes) -> Kind:
-    """The kind of a file whose name says nothing; raises Unreadable where it is not text either."""
+    """The kind of a file whose name says nothing; raises Unsupported where it is not text either."""
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:32]
     for beginning, kind, label in _BEGINNINGS:
         if start.lower().startswith(beginning.lower()):
             if kind is None:
-                raise Unreadable(f"is of an unsupported kind ({label})")
+                raise Unsupported(f"is of an unsupported kind ({label})")
             return kind
     if is_binary(head):
-        raise Unreadable("is of an unsupported kind (binary)")
+        raise Unsupported("is of an unsupported kind (binary)")
     return "text"
 
 

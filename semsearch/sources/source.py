@@ -63,12 +63,14 @@ class Broken:
     """Something that could not be read: reported and skipped, and never taken for deleted.
 
     `where` is a path, or `path:line` for a row. `id` is the document's, where it is known; where it is None, nobody
-    can say which documents are missing because of it.
+    can say which documents are missing because of it. `unsupported` files are of a kind that is not read at all, such
+    as the pictures in a folder of documents: nothing is wrong with them.
     """
 
     where: str
     reason: str
     id: str | None = None
+    unsupported: bool = False
 
 
 class Source(Protocol):
@@ -108,6 +110,10 @@ class Unreadable(Exception):
         super().__init__(reason)
         self.reason = reason
         self.id = id
+
+
+class Unsupported(Unreadable):
+    """A file of a kind that is not read: an image, an archive, a program."""
 
 
 class MissingField(Unreadable):

@@ -63,22 +63,24 @@ class Worker:
         self.close()
 
 
-OURS = "collection_id = :collection_id AND document_id = ANY(:ids) AND token = ANY(:tokens)"
-END = f"DELETE FROM semsearch.leases WHERE {OURS}"  # noqa: S608
+OURS = "l.collection_id = :collection_id AND l.document_id = ANY(:ids) AND l.token = ANY(:tokens)"
+END = f"DELETE FROM semsearch.leases l WHERE {OURS} AND l.not_before <= now()"  # noqa: S608
 POSTPONE = f"""
-UPDATE semsearch.leases
-SET expires_at = now(), not_before = now() + make_interval(secs => {PAUSE}), attempt = attempt - 1
+UPDATE semsearch.leases l
+SET expires_at = now(), not_before = now() + make_interval(secs => {PAUSE}), attempt = l.attempt - 1
 WHERE {OURS}
+  AND EXISTS (SELECT FROM semsearch.tasks t
+              WHERE t.collection_id = l.collection_id AND t.document_id = l.document_id)
 """  # noqa: S608
 
 
 def end(connection: Connection, space: Space, claims: Sequence[tasks.Claim]) -> None:
-    """Give leases back: the documents are done, or may be claimed again at once."""
+    """Give leases back: the documents are done, or may be claimed again at once, unless they were postponed."""
     _execute(connection, END, space, claims)
 
 
 def postpone(connection: Connection, space: Space, claims: Sequence[tasks.Claim]) -> None:
-    """Give leases back of documents that were fenced: claimed again after a pause, or at once when they change."""
+    """Have documents that were fenced claimed again after a pause, or at once when they change."""
     _execute(connection, POSTPONE, space, claims)
 
 

@@ -142,20 +142,29 @@ def field_columns(chunks: FromClause, space: Space) -> dict[str, ColumnElement[A
     return {field.name: columns[f"field_{field.number}"] for field in space.fields}
 
 
-def create(connection: Connection, name: str, fields: Mapping[str, declared.FieldType], **settings: Any) -> Space:
-    """Insert collection and live space, make the table and the view. Raises InvalidInput, Conflict."""
+EXISTS = "collection {!r} exists already."
+
+
+def check_name(connection: Connection, name: str) -> None:
+    """Raise InvalidInput, Conflict unless a collection of that name can be made."""
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise InvalidInput(
             f"collection name {name!r} will not do: use a lower-case letter, then up to 47 lower-case letters, digits "
             "and underscores."
         )
+    if connection.execute(select(collections.c.id).where(collections.c.name == name)).first():
+        raise Conflict(EXISTS.format(name))
+
+
+def create(connection: Connection, name: str, fields: Mapping[str, declared.FieldType], **settings: Any) -> Space:
+    """Insert collection and live space, make the table and the view. Raises Conflict."""
     numbered = [Field(number, field, kind)._asdict() for number, (field, kind) in enumerate(fields.items(), 1)]
     try:
         collection_id = connection.execute(
             insert(collections).values(name=name, fields=numbered).returning(collections.c.id)
         ).scalar_one()
     except IntegrityError as error:
-        raise Conflict(f"collection {name!r} exists already.") from error
+        raise Conflict(EXISTS.format(name)) from error
     connection.execute(insert(spaces).values(collection_id=collection_id, **settings))
     space = find(connection, name)
     _create_table(connection, space)
@@ -255,6 +264,12 @@ def hold(connection: Connection, space: Space) -> None:
     )
     if connection.execute(there).one_or_none() is None:
         raise NotFound(f"collection {space.name!r} has been dropped.")
+
+
+def with_tasks(connection: Connection) -> list[str]:
+    """The names of the collections that have tasks; looks at one task of each, however many there are."""
+    waiting = select(tasks.c.document_id).where(tasks.c.collection_id == collections.c.id).exists()
+    return list(connection.execute(select(collections.c.name).where(waiting).order_by(collections.c.name)).scalars())
 
 
 def drop(connection: Connection, space: Space) -> None:

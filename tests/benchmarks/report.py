@@ -112,4 +112,5 @@ def _shown(value: Figure) -> str:
         return "  ".join(f"{name} {_shown(each)}" for name, each in value.items())
     if isinstance(value, str | Ratio):
         return str(value)
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
+    digits = 0 if isinstance(value, int) or abs(value) >= 100 else 4 if abs(value) < 1 else 2
+    return f"{value:,.{digits}f}"

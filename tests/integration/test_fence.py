@@ -108,9 +108,9 @@ def test_kept_embeddings_that_vanish_while_embedding_are_made_again(
     worker = hands(notes)
     worker.meanwhile(replace)
     worker.step()
-    # First the last chunk alone, then all five of them.
-    assert len(inputs(provider)) == 1 + 5
-    assert len(searchable(notes)["a"]) == 5
+    # First the two chunks that the last one has become, then all six of them.
+    assert len(inputs(provider)) == 2 + 6
+    assert len(searchable(notes)["a"]) == 6
     notes.work()
     assert_true(notes)
 

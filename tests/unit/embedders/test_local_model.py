@@ -30,11 +30,9 @@ def test_a_folder_in_the_home_folder_is_found(tmp_path: Path, monkeypatch: pytes
     assert local_model.find("~/mine") == tmp_path / "mine"
 
 
-@pytest.mark.parametrize(
-    "name", ["./nothing", "/nothing/there", "~/nothing", "../nothing", ".\\nothing", "C:\\nothing"]
-)
+@pytest.mark.parametrize("name", ["./nothing", "/nothing/there", "~/nothing", "../nothing", "C:\\nothing"])
 def test_a_path_without_a_model_is_not_looked_up_elsewhere(name: str) -> None:
-    with pytest.raises(ModelUnavailable, match="is not the folder of a model: it must hold model.safetensors"):
+    with pytest.raises(ModelUnavailable, match="is not the folder of a model: it must hold"):
         local_model.find(name)
 
 

@@ -251,7 +251,7 @@ def test_a_device_that_is_not_there_is_named() -> None:
 
     if torch.backends.mps.is_available():
         pytest.skip("this machine has mps")
-    with pytest.raises(ModelUnavailable, match="device 'mps' is not there: this machine and its torch have .*cpu"):
+    with pytest.raises(ModelUnavailable, match=r"device .mps. is not there: this machine and its torch have .*cpu"):
         SentenceTransformersEmbedder(MINILM, Settings(device="mps"))
 
 
@@ -259,10 +259,12 @@ def test_auto_takes_a_device_that_is_there() -> None:
     assert module._device("auto") in ("cuda", "mps", "cpu")
 
 
-def broken(embedder: SentenceTransformersEmbedder, forward: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def broken(
+    embedder: SentenceTransformersEmbedder, forward: Any, monkeypatch: pytest.MonkeyPatch, **changes: Any
+) -> None:
     import dataclasses
 
-    monkeypatch.setattr(embedder, "_loaded", dataclasses.replace(embedder._loaded, forward=forward))
+    monkeypatch.setattr(embedder, "_loaded", dataclasses.replace(embedder._loaded, forward=forward, **changes))
 
 
 def test_a_batch_too_large_for_memory_is_embedded_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,6 +280,20 @@ def test_a_batch_too_large_for_memory_is_embedded_in_parts(monkeypatch: pytest.M
 
     broken(embedder, small, monkeypatch)
     assert cosines(embedder.embed_documents(TEXTS), expected).min() > 0.9999
+
+
+def test_a_model_on_a_gpu_takes_one_batch_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    embedder = SentenceTransformersEmbedder(MINILM, CPU)
+    expected, threads = embedder.embed_documents(TEXTS), set()
+    real = embedder._loaded.forward
+
+    def forward(batch: Any) -> Any:
+        threads.add(threading.get_ident())
+        return real(batch)
+
+    broken(embedder, forward, monkeypatch, parallel=False, budget=100)
+    assert cosines(embedder.embed_documents(TEXTS), expected).min() > 0.9999
+    assert threads == {threading.get_ident()}
 
 
 def test_a_model_that_answers_nan_is_an_unusable_embedding(monkeypatch: pytest.MonkeyPatch) -> None:
