@@ -25,7 +25,6 @@ MAX_METADATA_DEPTH = 16
 
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 FORMATS = get_args(Format)
-_encode = json.JSONEncoder(allow_nan=False).encode
 KEYS = frozenset({"id", "text", "metadata", "title", "format", "embedding"})
 
 
@@ -105,19 +104,22 @@ def _metadata(metadata: Any) -> Mapping[str, Any]:
 
 
 def _plain(metadata: dict[str, Any]) -> bool:
-    """Whether it is fine as it is, seen from its JSON: 1.5 us for what a walk over the values takes 10 for."""
-    try:
-        encoded = _encode(metadata)
-    except (TypeError, ValueError, RecursionError):
-        return False
-    return (
-        len(encoded) <= MAX_METADATA_BYTES
-        and "\\u0000" not in encoded
-        and "\\ud" not in encoded  # a surrogate: half a character, or half of an emoji
-        and encoded.count("[") < MAX_METADATA_DEPTH
-        and encoded.count("{") == 1  # the keys of inner objects would have to be looked at, too
-        and all(type(key) is str for key in metadata)
-    )
+    """Whether it is flat, small and fine as it is: 0.7 us for what a walk over the values takes 10 for."""
+    room = MAX_METADATA_BYTES // 6  # a character is at most 6 bytes of JSON
+    for key, value in metadata.items():
+        kind = type(value)
+        if type(key) is not str or UNSTORABLE.search(key):
+            return False
+        room -= len(key) + 4
+        if kind is str:
+            room -= len(value)
+            if UNSTORABLE.search(value):
+                return False
+        elif kind is int:
+            room -= value.bit_length()
+        elif not (value is None or kind is bool):
+            return False
+    return room > 0
 
 
 def _value(value: Any, depth: int) -> Any:

@@ -73,7 +73,7 @@ class Searcher:
     def _condition(self, filter: Mapping[str, Any] | None, excluded: str | None) -> ColumnElement[bool] | None:
         chunks = spaces.queried(self.space)
         conditions = []
-        if filter:
+        if filter is not None:
             columns = spaces.field_columns(chunks, self.space)
             conditions.append(filters.compile(filters.parse(filter), chunks.c.metadata, columns))
         if excluded is not None:

@@ -160,8 +160,13 @@ def _parameters(options: Options, rows: int) -> sql.Composed:
 
 
 def _metadata_statement(space: Space, concurrently: bool) -> sql.Composed:
-    """The index for filters on undeclared keys: only containment, which makes it small."""
-    return sql.SQL("CREATE INDEX {} IF NOT EXISTS {} ON {} USING gin (metadata jsonb_path_ops)").format(
+    """The index for filters on undeclared keys: only containment, which makes it small.
+
+    Without fastupdate: after a load the planner took a sequential scan because of the pending list (20,000 chunks).
+    """
+    return sql.SQL(
+        "CREATE INDEX {} IF NOT EXISTS {} ON {} USING gin (metadata jsonb_path_ops) WITH (fastupdate = off)"
+    ).format(
         sql.SQL("CONCURRENTLY" if concurrently else ""), sql.Identifier(f"{space.table_name}_metadata"), _table(space)
     )
 
