@@ -36,13 +36,22 @@ class Worker:
     def __init__(self, address: Address, lease: float = LEASE) -> None:
         self.lease = lease
         self._connection: psycopg.Connection[Any] = address.connect(autocommit=True, vectors=False)
-        row = self._connection.execute("SELECT nextval('semsearch.worker_number')::int").fetchone()
-        assert row is not None
-        self.number: int = row[0]
-        self._connection.execute("SELECT pg_advisory_lock(%s, %s)", (WORKER_LOCK, self.number))
+        try:
+            self.number = self._enter()
+        except BaseException:
+            self._connection.close()
+            raise
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, name=f"heartbeat {self.number}", daemon=True)
         self._thread.start()
+
+    def _enter(self) -> int:
+        """A number of its own, and the lock on it."""
+        row = self._connection.execute("SELECT nextval('semsearch.worker_number')::int").fetchone()
+        assert row is not None
+        number: int = row[0]
+        self._connection.execute("SELECT pg_advisory_lock(%s, %s)", (WORKER_LOCK, number))
+        return number
 
     def _beat(self) -> None:
         while not self._stop.wait(self.lease / 3):

@@ -185,7 +185,7 @@ def test_a_worker_that_fails_gives_its_leases_back(notes: Collection, hands: Any
 
 def test_a_worker_closes_its_connection_when_it_cannot_begin(notes: Collection, sql: Sql) -> None:
     number = sql.execute("SELECT last_value FROM semsearch.worker_number").fetchone()
-    sql.execute("ALTER SEMSEARCH" if False else "ALTER SEQUENCE semsearch.worker_number RENAME TO hidden")
+    sql.execute("ALTER SEQUENCE semsearch.worker_number RENAME TO hidden")
     try:
         with pytest.raises(DatabaseUnavailable, match="worker_number"):
             notes.work()
