@@ -21,6 +21,7 @@ from semsearch.embedding import check_fits
 from semsearch.errors import InvalidInput, NotFound, UnusableEmbedding
 from semsearch.records import Embedding, Hits
 from semsearch.store import indexes, queries, query_cache, spaces
+from semsearch.store.connection import again_when_lost
 from semsearch.store.spaces import Space
 
 MAX_TOP_K = 1000  # hnsw.ef_search goes no further (pgvector README, "Query Options")
@@ -62,13 +63,17 @@ class Searcher:
         if not isinstance(top_k, int) or isinstance(top_k, bool) or not 1 <= top_k <= MAX_TOP_K:
             raise InvalidInput(f"top_k is a whole number from 1 to {MAX_TOP_K}; got {top_k!r}.")
         condition = self._condition(filter, document_id)
-        if query is not None:
-            asked = self.embed(query)
-        elif document_id is not None:
-            asked = self._of_document(document_id)
-        else:
-            asked = self._checked(embedding)
-        return self._answer(asked, condition, top_k)
+
+        def answer() -> Hits:
+            if query is not None:
+                asked = self.embed(query)
+            elif document_id is not None:
+                asked = self._of_document(document_id)
+            else:
+                asked = self._checked(embedding)
+            return self._answer(asked, condition, top_k)
+
+        return again_when_lost(self.engine, answer)
 
     def _condition(self, filter: Mapping[str, Any] | None, excluded: str | None) -> ColumnElement[bool] | None:
         chunks = spaces.queried(self.space)

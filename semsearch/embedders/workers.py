@@ -1,6 +1,6 @@
 """Runs batches side by side, each on its own thread and core, instead of every batch on all cores.
 
-Measured with MiniLM on 2 cores: as fast on an idle machine, 3 to 5 times as fast while a database is at work on the
+Measured with MiniLM on 2 cores: as fast on an idle machine, mostly 3 to 4 times as fast while other processes use the
 same cores, because OpenMP's threads wait for one another after every operation.
 """
 

@@ -34,6 +34,13 @@ def reason(error: Exception) -> BaseException:
     return error.orig or error if isinstance(error, DBAPIError) else error
 
 
+def is_lost(error: Exception) -> bool:
+    """Whether the connection is gone: cut, or ended by the server (57P01 to 57P03, 08xxx)."""
+    cause = reason(error)
+    state = getattr(cause, "sqlstate", None)
+    return isinstance(cause, psycopg.OperationalError) and (state is None or state.startswith(("57P", "08")))
+
+
 def translate(error: Exception) -> SemsearchError:
     """What it means to whoever called us, in one sentence."""
     cause = reason(error)

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from semsearch import config
 from semsearch.errors import DatabaseUnavailable, SemsearchError
 from semsearch.store import server
-from semsearch.store.complaints import reason
+from semsearch.store.complaints import is_lost, reason
 
 T = TypeVar("T")
 
@@ -126,6 +126,17 @@ def in_transaction(engine: Engine, action: Callable[[Connection], T]) -> T:
             if attempt == DEADLOCK_TRIES or not isinstance(reason(error), psycopg.errors.DeadlockDetected):
                 raise
     raise AssertionError
+
+
+def again_when_lost(engine: Engine, read: Callable[[], T]) -> T:
+    """Run it; once more on new connections when the pool's had been cut: cheaper than to test each before its use."""
+    try:
+        return read()
+    except (psycopg.Error, DBAPIError) as error:
+        if not is_lost(error):
+            raise
+        engine.dispose()
+        return read()
 
 
 def driver(connection: Connection) -> psycopg.Connection[Any]:

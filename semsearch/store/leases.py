@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Sequence
 from types import TracebackType
@@ -63,6 +64,8 @@ class Worker:
     def close(self) -> None:
         self._stop.set()
         self._thread.join()
+        with contextlib.suppress(psycopg.Error):  # the server ends a session a moment after the client has left it
+            self._connection.execute("SELECT pg_advisory_unlock_all()")
         self._connection.close()
 
     def __enter__(self) -> Self:

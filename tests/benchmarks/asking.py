@@ -14,7 +14,6 @@ from tests.benchmarks import exact
 
 TOP_K = 10
 BLOCK = 50  # queries by one contender before the other has its turn
-WARM = 200
 
 Answer = Callable[[Embedding], list[str]]  # the ids of the documents found, nearest first
 
@@ -56,10 +55,10 @@ class Asked:
         return min(map(len, self.found)) / min(TOP_K, matches) if matches else 1.0
 
 
-def in_turns(queries: Embedding, *contenders: Answer) -> list[Asked]:
+def in_turns(queries: Embedding, *contenders: Answer, warm: int = 200) -> list[Asked]:
     """Every contender answers every query, block by block; who goes first changes every block."""
     for answer in contenders:
-        Asked().ask(queries[:WARM], answer)
+        Asked().ask(queries[:warm], answer)
     asked = [Asked() for _ in contenders]
     for number, start in enumerate(range(0, len(queries), BLOCK)):
         for turn in range(len(contenders)):

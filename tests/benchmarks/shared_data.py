@@ -6,7 +6,7 @@ import csv
 import gzip
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,10 @@ def rows(path: Path) -> Iterator[dict[str, Any]]:
         yield from map(json.loads, file)
 
 
-def write(path: Path, documents: list[dict[str, Any]]) -> Path:
-    path.write_text("".join(json.dumps(document) + "\n" for document in documents), encoding="utf-8")
-    return path
+def write(path: Path, written: Iterable[dict[str, Any]]) -> int:
+    """A file of JSONL; returns how many rows it has."""
+    number = 0
+    with path.open("w", encoding="utf-8") as file:
+        for number, row in enumerate(written, 1):
+            file.write(json.dumps(row) + "\n")
+    return number

@@ -336,9 +336,7 @@ def test_chunks_that_came_to_be_meanwhile_are_replaced(notes: Collection, hands:
 # Users never wait, never fail
 
 
-def test_users_do_not_wait_for_a_finish_that_is_open(
-    notes: Collection, hands: Any, sql: Sql, other_sql: Sql
-) -> None:
+def test_users_do_not_wait_for_a_finish_that_is_open(notes: Collection, hands: Any, sql: Sql, other_sql: Sql) -> None:
     notes.put([Document("a", "one"), Document("b", "two")])
     waiting(notes, Document("a", "one more"), Document("b", "two more"))
     worker = hands(notes)
@@ -390,9 +388,7 @@ def test_workers_do_not_wait_for_a_user_who_leaves_his_transaction_open(
 
 
 @pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
-def test_a_user_with_an_old_snapshot_may_delete_what_was_embedded_anew(
-    notes: Collection, sql: Sql, level: str
-) -> None:
+def test_a_user_with_an_old_snapshot_may_delete_what_was_embedded_anew(notes: Collection, sql: Sql, level: str) -> None:
     notes.put([Document("a", "one", {"year": 1})])
     sql.isolation_level = psycopg.IsolationLevel[level.replace(" ", "_")]
     with sql.transaction():

@@ -85,7 +85,9 @@ def test_the_heartbeat_prolongs_only_its_own_living_leases(notes: Collection, ha
     other.claim()
     sql.execute("UPDATE semsearch.leases SET expires_at = now() WHERE document_id = 'b'")
     sql.execute(leases.BEAT, (3600, worker.worker.number))
-    late = sql.execute("SELECT document_id FROM semsearch.leases WHERE expires_at > now() + interval '30 min'").fetchall()
+    late = sql.execute(
+        "SELECT document_id FROM semsearch.leases WHERE expires_at > now() + interval '30 min'"
+    ).fetchall()
     assert late == [("a",)]
 
 
@@ -164,7 +166,9 @@ def test_texts_are_read_in_portions(notes: Collection, monkeypatch: pytest.Monke
     notes.put([Document(f"d{number}", "x" * size) for number, size in enumerate((4, 6, 1, 30, 2))], wait=False)
     with notes._pools.writing.connect() as connection:
         claims = [tasks.Claim(f"d{number}", 1, 1) for number in range(5)]
-        portions = [[claim.document_id for claim in portion] for portion in tasks.portions(connection, notes._space, claims)]
+        portions = [
+            [claim.document_id for claim in portion] for portion in tasks.portions(connection, notes._space, claims)
+        ]
     assert portions == [["d0", "d1"], ["d2"], ["d3"], ["d4"]]
     assert notes.work().embedded == 5
 

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 
 _READ = """
-import resource, sys
+import re, sys
 from pathlib import Path
 from tests.benchmarks.awkward import outcomes
 
@@ -19,7 +19,8 @@ found = outcomes(Path(sys.argv[1]))
 print(sum(len(outcome.files) for outcome in found.values()))
 print(sum(outcome.documents for outcome in found.values()))
 print(max(max(outcome.seconds.values(), default=0) for outcome in found.values()))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+# Not ru_maxrss: that also counts what the parent of this process had in memory before exec.
+print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024)
 print(sorted(path for outcome in found.values() for path in outcome.files - outcome.whole))
 print(sorted(path for outcome in found.values() for path in outcome.whole - outcome.files))
 """
