@@ -12,7 +12,7 @@ from semsearch.collection import Collection, Status
 from semsearch.config import Settings
 from semsearch.embedders import Embedder
 from semsearch.errors import InvalidInput
-from semsearch.store import migrate, spaces
+from semsearch.store import indexes, migrate, spaces
 from semsearch.store.complaints import translated
 from semsearch.store.connection import Address, Pools
 from semsearch.store.spaces import Space
@@ -129,12 +129,12 @@ def _settings(
     if embedder is None and dimensions is None:
         raise InvalidInput("a collection needs a model, or dimensions for embeddings that you bring yourself.")
     size = embedder.dimensions if embedder else dimensions
-    if not isinstance(size, int) or not 1 <= size <= 16000:
+    if type(size) is not int or not 1 <= size <= 16000:
         raise InvalidInput(f"dimensions is a whole number from 1 to 16000 (pgvector's limit); got {size!r}.")
     vector_type = vector_type or ("vector" if size < HALFVEC_FROM else "halfvec")
     _one_of("vector_type", vector_type, ("vector", "halfvec"))
-    if index == "ivfflat" and distance == "l1":
-        raise InvalidInput("ivfflat has no operator class for l1: use hnsw.")
+    if index in ("hnsw", "ivfflat"):
+        indexes.check(index, size, vector_type, distance)
     cut = _chunking(embedder, chunk_size, chunk_overlap)
     return {
         "model": embedder.model if embedder else None,
@@ -157,6 +157,9 @@ def _one_of(name: str, value: str, allowed: Sequence[str]) -> None:
 def _chunking(embedder: Embedder | None, size: int | None, overlap: int | None) -> chunking.Chunking:
     if embedder is None:
         return chunking.Chunking(0, 0)
+    for name, value in (("chunk_size", size), ("chunk_overlap", overlap)):
+        if value is not None and type(value) is not int:
+            raise InvalidInput(f"{name} is a whole number; got {value!r}.")
     usual = chunking.default(embedder)
     size = usual.size if size is None else size
     settled = chunking.Chunking(size, size // 8 if overlap is None else overlap)

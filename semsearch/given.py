@@ -83,7 +83,8 @@ def _chunks(
 
 def _embeddings(space: Space, batch: Sequence[Document]) -> Embedding:
     try:
-        array = np.asarray([document.embedding for document in batch], dtype=np.float32)
+        with np.errstate(over="ignore"):  # becomes infinite, which `check` refuses
+            array = np.asarray([document.embedding for document in batch], dtype=np.float32)
     except (TypeError, ValueError, OverflowError):
         raise InvalidInput(_misfit(space, batch)) from None
     if array.shape != (len(batch), space.dimensions):
@@ -100,7 +101,7 @@ def _misfit(space: Space, batch: Sequence[Document]) -> str:
     """Names the first document whose embedding is not a vector of the right length."""
     for document in batch:
         try:
-            shape = np.asarray(document.embedding, dtype=np.float32).shape
+            shape = np.asarray(document.embedding, dtype=np.float64).shape
         except (TypeError, ValueError, OverflowError):
             return f"document {document.id!r} brings an embedding that is not a sequence of numbers."
         if shape != (space.dimensions,):

@@ -143,7 +143,8 @@ class Searcher:
 
     def _checked(self, embedding: Any) -> Embedding:
         try:
-            array = np.asarray(embedding, dtype=np.float32)
+            with np.errstate(over="ignore"):  # becomes infinite, which `check` refuses
+                array = np.asarray(embedding, dtype=np.float32)
         except (TypeError, ValueError, OverflowError) as error:
             raise InvalidInput(f"the embedding is not a sequence of numbers: {error}") from error
         if array.shape != (self.space.dimensions,):

@@ -38,7 +38,7 @@ def build(address: Address, engine: Engine, space: Space, options: Options, on_t
 
     Raises InvalidInput, and Conflict when there is a valid one or somebody is just building it.
     """
-    indexes.check(space, options.kind)
+    indexes.check(options.kind, space.dimensions, space.vector_type, space.distance)
     _check(options)
     # A connection of its own: a concurrent build runs outside any transaction, so its settings are the session's.
     with address.connect(autocommit=True) as connection:

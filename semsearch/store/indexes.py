@@ -73,16 +73,16 @@ def lists(rows: int) -> int:
     return max(1, rows // 1000 if rows <= 1_000_000 else math.isqrt(rows))
 
 
-def check(space: Space, kind: str) -> None:
+def check(kind: str, dimensions: int, vector_type: str, distance: str) -> None:
     """Raise InvalidInput when pgvector cannot build such an index."""
     if kind not in ("hnsw", "ivfflat"):
         raise InvalidInput(f"index kind {kind!r} is not one of hnsw, ivfflat.")
-    if space.dimensions > MAX_DIMENSIONS[space.vector_type]:
+    if dimensions > MAX_DIMENSIONS[vector_type]:
         raise InvalidInput(
-            f"collection {space.name!r} has {space.dimensions} dimensions; an index on {space.vector_type} takes at "
-            f"most {MAX_DIMENSIONS[space.vector_type]}. Without an index searches are exact."
+            f"an index on {vector_type} takes at most {MAX_DIMENSIONS[vector_type]} dimensions, not {dimensions}. "
+            "Without an index searches are exact."
         )
-    if kind == "ivfflat" and space.distance == "l1":
+    if kind == "ivfflat" and distance == "l1":
         raise InvalidInput("ivfflat has no operator class for l1: use hnsw.")
 
 

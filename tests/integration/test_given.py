@@ -102,12 +102,6 @@ def _source(*documents: Document) -> Any:
     return Source()
 
 
-def test_a_source_that_brings_a_wrong_embedding_loses_that_document_only(points: Collection) -> None:
-    documents = [Document(f"d{number}", "x", embedding=[number, 1]) for number in range(5)]
-    report = points.ingest(_source(*documents[:2], Document("bad", "x", embedding=[1, 2, 3]), *documents[2:]))
-    assert (report.added, [broken.id for broken in report.broken]) == (5, ["bad"])
-
-
 @pytest.mark.parametrize(
     ("embedding", "problem"),
     [
