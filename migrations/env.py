@@ -9,6 +9,10 @@ from sqlalchemy.schema import SchemaItem
 from semsearch import sql
 from semsearch.store import schema
 
+WITHOUT_OWN_SCHEMA = """
+SELECT set_config('search_path', regexp_replace(current_setting('search_path'), '"[$]user",? *', ''), true)
+"""
+
 
 def is_ours(item: SchemaItem, name: str | None, kind: str, reflected: bool, other: SchemaItem | None) -> bool:
     """`alembic check` compares only the static tables: the tables of spaces come and go with their collections."""
@@ -30,6 +34,9 @@ def run(connection: Connection) -> None:
     # Two migrators at once: the second waits here, then finds nothing left to do. The lock ends with the transaction.
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('semsearch migrate'))"))
     connection.execute(text("SET LOCAL citus.multi_shard_modify_mode = 'sequential'"))
+    # A role that is called semsearch would have pgvector in our own schema, where nobody else finds its operators.
+    connection.execute(text(WITHOUT_OWN_SCHEMA))
+    connection.dialect.default_schema_name = "public"  # of such a role it would be semsearch, and `check` blind to it
     connection.execute(text("CREATE SCHEMA IF NOT EXISTS semsearch"))
     context.configure(
         connection=connection,
@@ -60,8 +67,11 @@ def main() -> None:
     from semsearch.config import Settings
     from semsearch.store import connection as connections
 
-    with connections.Address(Settings()) as address, connections.engine(address, vectors=False).begin() as own:
-        run(own)
+    with connections.Address(Settings()) as address:
+        engine = connections.engine(address, vectors=False)
+        with engine.begin() as own:
+            run(own)
+        engine.dispose()
 
 
 main()

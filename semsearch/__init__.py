@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from semsearch.collection import Collection, Status
     from semsearch.config import Settings
     from semsearch.database import Database, connect
-    from semsearch.ingest import Progress, Report
     from semsearch.records import Chunk, Document, Hit, Hits
+    from semsearch.road import Progress, Report
 
 __version__ = "0.1.0"
 
@@ -70,8 +70,8 @@ _LAZY = {
     "Document": "records",
     "Hit": "records",
     "Hits": "records",
-    "Progress": "ingest",
-    "Report": "ingest",
+    "Progress": "road",
+    "Report": "road",
     "Settings": "config",
     "Status": "collection",
     "connect": "database",

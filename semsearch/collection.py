@@ -13,8 +13,8 @@ from semsearch import fields as declared_fields
 from semsearch.config import Settings
 from semsearch.embedders import Embedder
 from semsearch.errors import Conflict, InvalidInput, NotFound
-from semsearch.ingest import OnProgress, Progress, Report, Road
 from semsearch.records import Document, Embedding, Hits
+from semsearch.road import OnProgress, Progress, Report, Road
 from semsearch.search import Searcher
 from semsearch.store import documents, index_build, indexes, removal, spaces, tasks
 from semsearch.store.complaints import translated
@@ -126,7 +126,7 @@ class Collection:
     @translated
     def work(self, on_progress: OnProgress | None = None) -> Report:
         """Embed in this process whatever waits, until nothing does."""
-        report = ingest.work(self._road(on_progress))
+        report = ingest.catch_up(self._road(on_progress))
         self._after(report, True, on_progress)
         return report
 

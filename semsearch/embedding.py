@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -17,6 +17,18 @@ from semsearch.store.spaces import Space
 from semsearch.store.tasks import Work
 
 Hashes = Mapping[str, Mapping[int, bytes]]  # document id -> ordinal -> hash, as stored
+
+
+@dataclass
+class Plan:
+    """What is to be stored for some documents: `rows` as they are, `fresh` rows once their `inputs` are embedded."""
+
+    space: Space
+    rows: dict[str, list[Row]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    fresh: dict[str, list[Row]] = field(default_factory=dict)
+    inputs: dict[str, dict[bytes, str]] = field(default_factory=dict)
+    embedder: Embedder | None = None
 
 
 @dataclass
@@ -54,64 +66,59 @@ def check_fits(space: Space, embeddings: Embedding) -> None:
         raise UnusableEmbedding(f"embedding {wrong[0]} is too large or too small for vector_type 'halfvec'.")
 
 
-def prepare(space: Space, works: Sequence[Work], stored: Hashes, embedder: Callable[[], Embedder]) -> Prepared:
-    """Rows for every document that is to have chunks; documents that are gone get none."""
-    prepared = Prepared()
+def plan(space: Space, works: Sequence[Work], stored: Hashes, embedder: Callable[[], Embedder]) -> Plan:
+    """Chunks of every document that is to have some, and which of them need the model; calls it not yet."""
+    made = Plan(space)
     fresh: list[Document] = []
-    for work in works:
-        document = work.document
-        if document is None:
-            continue
+    for document in (work.document for work in works if work.document):
         if stored.get(document.id) == {0: given_hash(document.text)}:
-            prepared.rows[document.id] = [_row(document, whole(document), given_hash(document.text), None)]
+            made.rows[document.id] = [_row(document, whole(document), given_hash(document.text), None)]
         elif space.model is None:
-            prepared.failed[document.id] = (
+            made.failed[document.id] = (
                 "its text has changed and the collection takes given embeddings only: put it with its new embedding"
             )
         else:
             fresh.append(document)
     if fresh:
-        _embed_all(space, fresh, stored, embedder(), prepared)
+        made.embedder = embedder()
+        _plan_fresh(made, made.embedder, fresh, stored)
+    return made
+
+
+def _plan_fresh(made: Plan, embedder: Embedder, fresh: Sequence[Document], stored: Hashes) -> None:
+    settings = chunking.Chunking(made.space.chunk_size, made.space.chunk_overlap)
+    for document, found in zip(fresh, chunking.chunk_many(fresh, embedder, settings), strict=True):
+        there = set(stored.get(document.id, {}).values())
+        hashed = [(chunk, chunk_hash(embedder.fingerprint, chunk.input)) for chunk in found]
+        made.fresh[document.id] = [_row(document, chunk, hash, None) for chunk, hash in hashed]
+        made.inputs[document.id] = {hash: chunk.input for chunk, hash in hashed if hash not in there}
+
+
+def embed(plan: Plan) -> Prepared:
+    """Call the model for everything that is new, each text once."""
+    prepared = Prepared(dict(plan.rows), dict(plan.failed))
+    if plan.embedder:
+        _embed(plan, plan.embedder, list(plan.fresh), prepared)
     return prepared
 
 
-def _embed_all(space: Space, fresh: Sequence[Document], stored: Hashes, embedder: Embedder, prepared: Prepared) -> None:
-    settings = chunking.Chunking(space.chunk_size, space.chunk_overlap)
-    ids = (document.id for document in fresh)
-    chunked = dict(zip(ids, chunking.chunk_many(fresh, embedder, settings), strict=True))
-    _embed(space, fresh, chunked, stored, embedder, prepared)
-
-
-def _embed(
-    space: Space,
-    documents: Sequence[Document],
-    chunked: Mapping[str, list[Chunk]],
-    stored: Hashes,
-    embedder: Embedder,
-    prepared: Prepared,
-) -> None:
-    """One call for everything that is new; when the model refuses it, halves, down to the documents at fault."""
-    inputs: dict[bytes, str] = {}
-    plans: dict[str, list[tuple[Chunk, bytes]]] = {}
-    for document in documents:
-        there = set(stored.get(document.id, {}).values())
-        plan = [(chunk, chunk_hash(embedder.fingerprint, chunk.input)) for chunk in chunked[document.id]]
-        plans[document.id] = plan
-        inputs.update({hash: chunk.input for chunk, hash in plan if hash not in there})
+def _embed(plan: Plan, embedder: Embedder, ids: Sequence[str], prepared: Prepared) -> None:
+    """One call; when the model refuses it, halves, down to the documents at fault."""
+    inputs = {hash: text for id in ids for hash, text in plan.inputs[id].items()}
     try:
-        embeddings = _embeddings(space, list(inputs.values()), embedder)
+        embeddings = _embeddings(plan.space, list(inputs.values()), embedder)
     except (InvalidInput, UnusableEmbedding) as error:
-        if len(documents) == 1:
-            prepared.failed[documents[0].id] = str(error)
+        if len(ids) == 1:
+            prepared.failed[ids[0]] = str(error)
             return
-        half = len(documents) // 2
-        _embed(space, documents[:half], chunked, stored, embedder, prepared)
-        _embed(space, documents[half:], chunked, stored, embedder, prepared)
+        half = len(ids) // 2
+        _embed(plan, embedder, ids[:half], prepared)
+        _embed(plan, embedder, ids[half:], prepared)
         return
     made: dict[bytes, Embedding] = dict(zip(inputs, embeddings, strict=True))
     prepared.embedded += len(made)
-    for document in documents:
-        prepared.rows[document.id] = [_row(document, chunk, hash, made.get(hash)) for chunk, hash in plans[document.id]]
+    for id in ids:
+        prepared.rows[id] = [replace(row, embedding=made.get(row.hash)) for row in plan.fresh[id]]
 
 
 def _embeddings(space: Space, inputs: Sequence[str], embedder: Embedder) -> Sequence[Embedding] | Embedding:

@@ -8,76 +8,27 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
-from semsearch import cleaning, embedding, given
-from semsearch.embedders import Embedder
+from semsearch import cleaning, given, work
 from semsearch.errors import IngestError, InvalidInput
 from semsearch.records import Document
+from semsearch.road import Report, Road
 from semsearch.sources import Broken, Source
-from semsearch.store import chunks, documents, leases, removal, tasks
-from semsearch.store.connection import Address, in_transaction
-from semsearch.store.spaces import Space
+from semsearch.store import documents, leases, removal, tasks
+from semsearch.store.connection import in_transaction
 
 BATCH_DOCUMENTS = 8192
 BATCH_BYTES = 16 * 2**20  # of text and given embeddings
-CLAIM = 256  # documents leased at once: 1 s to 3 s of embedding on two cores
-MAX_ATTEMPTS = 8
-ALONE_FROM = 3  # a document whose worker died twice is embedded alone, so that it harms no other
 POLL = 0.1  # seconds between looks at tasks that another worker holds
 SWEEP = 10  # looks between sweeps for workers that died
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How far it is: `done` of `total` (None: not known), documents when ingesting, tuples when indexing."""
-
-    stage: str
-    done: int
-    total: int | None
-
-
 Item = Document | Mapping[str, Any]  # what users put
-OnProgress = Callable[[Progress], None]
-
-
-@dataclass
-class Report:
-    """What became of what was put. `chunks` were stored, for `embedded` of them the model was called."""
-
-    added: int = 0
-    changed: int = 0
-    unchanged: int = 0
-    deleted: int = 0
-    chunks: int = 0
-    embedded: int = 0
-    failed: dict[str, str] = field(default_factory=dict)
-    broken: list[Broken] = field(default_factory=list)
-    seconds: float = 0.0
-
-
-@dataclass
-class Road:
-    """One run on the way in, for one collection. `embedder` loads the model when it is first called."""
-
-    address: Address
-    engine: Engine
-    space: Space
-    embedder: Callable[[], Embedder]
-    on_progress: OnProgress | None = None
-    total: int | None = None
-    report: Report = field(default_factory=Report)
-    done: int = 0
-
-    def tell(self, more: int) -> None:
-        self.done += more
-        if self.on_progress and more:
-            self.on_progress(Progress("ingest", self.done, self.total))
 
 
 def ingest(road: Road, source: Source, *, wait: bool = True, prune: bool = False) -> Report:
@@ -98,7 +49,7 @@ def put(road: Road, items: Iterable[Item], *, wait: bool = True) -> Report:
     return road.report
 
 
-def work(road: Road) -> Report:
+def catch_up(road: Road) -> Report:
     """Do the tasks of the collection until none is left."""
     return put(road, ())
 
@@ -141,7 +92,7 @@ def _bring(
     with leases.Worker(road.address) as worker:
         for batch in batches:
             road.tell(_take(road, batch, source, seen))
-            while step(road, worker):
+            while work.do(road, worker):
                 pass
         _wait_for_others(road, worker)
 
@@ -220,88 +171,6 @@ def _count(report: Report, done: documents.Put, number: int) -> None:
     report.unchanged += number - done.added - done.changed
 
 
-def step(road: Road, worker: leases.Worker) -> int:
-    """Claim some documents and bring them up to date; returns how many were claimed."""
-    with road.engine.begin() as connection:
-        claims = tasks.claim(connection, road.space, worker.number, CLAIM, worker.lease)
-    if claims:
-        try:
-            _finish(road, claims)
-        except BaseException:
-            # The model is unavailable, the user pressed Ctrl-C: nobody need wait for our lease to expire.
-            with road.engine.begin() as connection:
-                leases.end(connection, road.space, claims)
-            raise
-    return len(claims)
-
-
-def _finish(road: Road, claims: Sequence[tasks.Claim]) -> None:
-    together = [claim for claim in claims if claim.attempt < ALONE_FROM]
-    alone = [[claim] for claim in claims if claim.attempt >= ALONE_FROM]
-    for group in filter(None, [together, *alone]):
-        with road.engine.connect() as connection:
-            portions = list(tasks.portions(connection, road.space, group))
-        for portion in portions:
-            _finish_portion(road, portion)
-
-
-def _finish_portion(road: Road, claims: Sequence[tasks.Claim]) -> None:
-    """Read, chunk and embed with no transaction open; then store what is still true, in one."""
-    with road.engine.connect() as connection:
-        works = tasks.read(connection, road.space, claims)
-        stored = chunks.hashes(connection, road.space, [claim.document_id for claim in claims])
-    hopeless = {w.claim.document_id for w in works if w.claim.attempt > MAX_ATTEMPTS}
-    prepared = embedding.prepare(
-        road.space, [w for w in works if w.claim.document_id not in hopeless], stored, road.embedder
-    )
-    prepared.failed |= dict.fromkeys(hopeless, f"given up: {MAX_ATTEMPTS} workers died while they embedded it")
-    try:
-        finished = in_transaction(
-            road.engine, lambda connection: _write(connection, road.space, works, prepared, stored)
-        )
-    except chunks.CONFLICTS:
-        # Chunks came to be where we saw none, or those whose embeddings we meant to keep are gone (the document was
-        # deleted and inserted again): read again. The leases are still ours.
-        _finish_portion(road, claims)
-        return
-    road.report.chunks += sum(len(prepared.rows.get(w.claim.document_id, ())) for w in finished)
-    road.report.embedded += prepared.embedded
-    road.tell(len(finished))
-
-
-def _write(
-    connection: Connection,
-    space: Space,
-    works: Sequence[tasks.Work],
-    prepared: embedding.Prepared,
-    stored: embedding.Hashes,
-) -> list[tasks.Work]:
-    """Store the documents the fence lets through and end their leases; returns those documents."""
-    finished = tasks.fence(connection, space, works)
-    ids = [work.claim.document_id for work in finished]
-    rows = {id: prepared.rows.get(id, []) for id in ids}
-    new = [id for id in ids if rows[id] and id not in stored]
-    if new:
-        chunks.insert_new(connection, space, _encoded(space, rows, new))
-    replaced = {id: len(rows[id]) for id in ids if id in stored}
-    if replaced:
-        chunks.replace(connection, space, _encoded(space, rows, replaced), replaced)
-    tasks.forgive(connection, space, ids)
-    for work in finished:
-        if work.claim.document_id in prepared.failed:
-            tasks.give_up(connection, space, work, prepared.failed[work.claim.document_id])
-    # What is fenced although its task is still there, somebody is just deleting. To try again at once, and to pay the
-    # model each time, could go on for as long as he leaves his transaction open.
-    let_through = set(ids)
-    leases.postpone(connection, space, [w.claim for w in works if w.claim.document_id not in let_through])
-    leases.end(connection, space, [work.claim for work in works])
-    return finished
-
-
-def _encoded(space: Space, rows: Mapping[str, list[chunks.Row]], ids: Iterable[str]) -> Iterator[list[bytes]]:
-    return (chunks.encode(row, space.vector_type) for id in ids for row in rows[id])
-
-
 def _wait_for_others(road: Road, worker: leases.Worker) -> None:
     """Until everything put so far is done: by us, or by another worker whose lease we see."""
     with road.engine.begin() as connection:
@@ -312,7 +181,7 @@ def _wait_for_others(road: Road, worker: leases.Worker) -> None:
                 return
             if look % SWEEP == 0:
                 leases.release_dead(connection)
-        if not step(road, worker):
+        if not work.do(road, worker):
             time.sleep(POLL)
 
 

@@ -139,7 +139,7 @@ class Searcher:
         found = queries.mean_embedding(self.engine, self.space, document_id) if cleaning.is_id(document_id) else None
         if found is None:
             raise NotFound(f"document {document_id!r:.80} has no embedding in collection {self.space.name!r}.")
-        return found
+        return self._checked(found)
 
     def _checked(self, embedding: Any) -> Embedding:
         try:

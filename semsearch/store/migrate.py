@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,13 +45,17 @@ def head() -> str:
     return revisions()[-1]
 
 
+_one_at_a_time = threading.Lock()
+
+
 def upgrade(address: connections.Address) -> None:
     """Run every migration that is missing, in one transaction: all of them or none."""
     from alembic import command
 
     engine = connections.engine(address, vectors=False)
     try:
-        with engine.begin() as connection:
+        # alembic keeps its context in a global variable; between processes env.py takes a lock in the database.
+        with _one_at_a_time, engine.begin() as connection:
             facts = connections.facts(connections.driver(connection))
             connections.check(facts, address.display)
             if facts["revision"] is not None and not known(facts["revision"]):

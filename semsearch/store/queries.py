@@ -152,8 +152,9 @@ def mean_embedding(engine: Engine, space: Space, document_id: str) -> Embedding 
         mean = connection.execute(
             select(func.avg(chunks.c.embedding)).where(chunks.c.document_id == document_id)
         ).scalar()
-    return None if mean is None else _array(mean)
+    return None if mean is None else array(mean)
 
 
-def _array(value: Any) -> Embedding:
+def array(value: Any) -> Embedding:
+    """What the driver makes of a vector or halfvec, as an embedding."""
     return np.asarray(value.to_numpy() if hasattr(value, "to_numpy") else value, dtype=np.float32)

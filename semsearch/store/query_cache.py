@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import random
 
-import numpy as np
 from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import DBAPIError
 
 from semsearch.records import Embedding
+from semsearch.store.queries import array
 from semsearch.store.schema import query_embeddings
 
 KEEP = 10_000  # embeddings; the oldest go
@@ -23,7 +23,7 @@ def get(engine: Engine, fingerprint: str, query: str) -> Embedding | None:
     )
     with engine.connect() as connection:
         value = connection.execute(found).scalar()
-    return None if value is None else np.asarray(value.to_numpy() if hasattr(value, "to_numpy") else value)
+    return None if value is None else array(value)
 
 
 def put(engine: Engine, fingerprint: str, query: str, embedding: Embedding) -> None:

@@ -42,6 +42,7 @@ collections = Table(
     Column("reason", Text),
     Column("created_at", moment, nullable=False, server_default=func.now()),
     UniqueConstraint("name", name="collections_name_key"),
+    comment="Named sets of documents that are searched together.",
 )
 
 spaces = Table(
@@ -60,6 +61,7 @@ spaces = Table(
     Column("index_kind", Text, nullable=False, server_default="auto"),
     Column("fingerprint", Text),
     Column("created_at", moment, nullable=False, server_default=func.now()),
+    comment="Embedding spaces: model, dimensions, distance, chunking; one live each.",
 )
 Index("spaces_live", spaces.c.collection_id, unique=True, postgresql_where=text("state = 'live'"))
 
@@ -74,6 +76,7 @@ documents = Table(
     Column("metadata", JSONB, nullable=False, server_default="{}"),
     Column("source", Text),
     Column("updated_at", moment, nullable=False, server_default=func.now()),
+    comment="Documents that were put in; changing a row enqueues a task.",
 )
 
 tasks = Table(
@@ -85,6 +88,7 @@ tasks = Table(
     Column("lane", SmallInteger, nullable=False, server_default="0"),
     Column("enqueued_at", moment, nullable=False, server_default=func.clock_timestamp()),
     Index("tasks_order", "collection_id", "lane", "version"),
+    comment="What must be brought up to date. Triggers insert, workers delete.",
 )
 
 leases = Table(
@@ -100,6 +104,7 @@ leases = Table(
     Column("expires_at", moment, nullable=False),
     Column("not_before", moment, nullable=False, server_default="-infinity"),
     Column("reason", Text),
+    comment="Who works on which document since when. Written by workers only.",
 )
 
 failures = Table(
@@ -110,6 +115,7 @@ failures = Table(
     Column("reason", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("failed_at", moment, nullable=False, server_default=func.now()),
+    comment="Documents that were given up, with the reason.",
 )
 
 query_embeddings = Table(
@@ -119,4 +125,5 @@ query_embeddings = Table(
     Column("hash", LargeBinary, primary_key=True),
     Column("embedding", VECTOR, nullable=False),
     Column("created_at", moment, nullable=False, server_default=func.now()),
+    comment="Embeddings of queries asked before.",
 )

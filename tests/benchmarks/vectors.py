@@ -36,7 +36,7 @@ def load(number: int = NUMBER, *, real: bool = False) -> Vectors:
         every = np.load(CACHE, mmap_mode="r")
         return Vectors(np.array(every[:number]), np.array(every[-QUERIES:]), "embeddings of real passages by MiniLM")
     every = _synthetic(number + QUERIES)
-    return Vectors(every[:number], every[number:], "SYNTHETIC vectors in clusters, easier than real ones")
+    return Vectors(every[:number], every[number:], "SYNTHETIC vectors in clusters")
 
 
 def documents(vectors: Vectors, **metadata: list[Any]) -> list[Document]:

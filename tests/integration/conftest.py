@@ -34,10 +34,11 @@ def module_db(
 
 @pytest.fixture
 def model_db(module_db: Database, provider: Provider) -> Iterator[Database]:
-    """A database without collections whose `openai:` models are the provider's."""
+    """A database whose `openai:` models are the provider's, emptied of the test's collections afterwards."""
+    before = {collection.name for collection in module_db.collections()}
     yield module_db
-    for collection in module_db.collections():
-        module_db.drop_collection(collection.name)
+    for name in {collection.name for collection in module_db.collections()} - before:
+        module_db.drop_collection(name)
     with module_db._pools.writing.begin() as connection:
         connection.exec_driver_sql("TRUNCATE semsearch.query_embeddings")
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from semsearch import embedding, ingest
+from semsearch import embedding, work
 from semsearch.collection import Collection
 from semsearch.embedders import Embedder
 from semsearch.records import Embedding
+from semsearch.road import Road
 from semsearch.store import chunks, leases, tasks
 from tests.provider import Provider
 
@@ -71,7 +72,7 @@ class Hands:
         with self.engine.connect() as connection:
             self.works = tasks.read(connection, self.space, self.claims)
             self.stored = chunks.hashes(connection, self.space, [claim.document_id for claim in self.claims])
-        self.prepared = embedding.prepare(self.space, self.works, self.stored, self.embedder)
+        self.prepared = embedding.embed(embedding.plan(self.space, self.works, self.stored, self.embedder))
 
     def finish(self) -> list[str]:
         """The ids of the documents that the fence let through."""
@@ -79,7 +80,7 @@ class Hands:
             return self.finish_in(connection)
 
     def finish_in(self, connection: Any) -> list[str]:
-        finished = ingest._write(connection, self.space, self.works, self.prepared, self.stored)
+        finished = work.write(connection, self.space, self.works, self.prepared, self.stored)
         return [work.claim.document_id for work in finished]
 
     def meanwhile(self, happens: Callable[[], object]) -> None:
@@ -89,4 +90,4 @@ class Hands:
 
     def step(self) -> int:
         """The real thing: how many documents were claimed."""
-        return ingest.step(ingest.Road(self.address, self.engine, self.space, self.embedder), self.worker)
+        return work.do(Road(self.address, self.engine, self.space, self.embedder), self.worker)

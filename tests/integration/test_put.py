@@ -272,7 +272,7 @@ def test_while_the_provider_is_down_nothing_is_lost(notes: Collection, provider:
 def test_after_ctrl_c_the_next_run_goes_on(
     notes: Collection, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("semsearch.ingest.CLAIM", 2)
+    monkeypatch.setattr("semsearch.work.CLAIM", 2)
 
     def interrupt(progress: Progress) -> None:
         raise KeyboardInterrupt
@@ -281,7 +281,7 @@ def test_after_ctrl_c_the_next_run_goes_on(
         notes.put([Document(f"d{number}", f"text {number}") for number in range(5)], on_progress=interrupt)
     assert (notes.status().documents, notes.status().pending) == (5, 3)
     assert notes.work().embedded == 3
-    assert sorted(inputs(provider)) == [f"text {number}" for number in range(5)]
+    assert set(inputs(provider)) == {f"text {number}" for number in range(5)}
 
 
 def test_a_model_that_has_changed_is_refused(notes: Collection, sql: psycopg.Connection[Any]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from semsearch import Document
 from semsearch.collection import Collection
@@ -228,10 +230,11 @@ def test_whoever_loses_a_deadlock_tries_again(notes: Collection, sql: Sql) -> No
     other.start()
     done.append(in_transaction(pools.writing, lambda connection: crosswise(connection, "ab")))
     other.join()
-    assert (sorted(done), len(tries)) == (["ab", "ba"], 3)
+    assert sorted(done) == ["ab", "ba"]
+    assert len(tries) >= 3  # the loser may lose again, when it is back before the winner has moved on
 
 
-def test_a_lost_connection_while_embedding_is_one_clear_error(notes: Collection, hands: Any, sql: Sql) -> None:
+def test_connections_lost_while_embedding_lose_nothing(notes: Collection, hands: Any, sql: Sql) -> None:
     three(notes)
     assert searchable(notes) == {}
     terminate = """
@@ -240,7 +243,10 @@ def test_a_lost_connection_while_embedding_is_one_clear_error(notes: Collection,
     """
     worker = hands(notes)
     worker.meanwhile(lambda: sql.execute(terminate))
-    worker.step()  # the pool notices, and connects anew
+    # The pool notices and connects anew; but who is cut off in the middle of a claim is told.
+    with contextlib.suppress(DBAPIError):
+        worker.step()
+    notes.work()
     assert len(searchable(notes)) == 3
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from semsearch.cli import hits, output, report
-from semsearch.ingest import Report
+from semsearch.road import Report
 from semsearch.records import Hit, Hits
 from semsearch.sources import Broken
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from semsearch.cli import progress
-from semsearch.ingest import Progress
+from semsearch.road import Progress
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,59 @@
+"""One run on the way in: where it goes, how far it is, what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sqlalchemy import Engine
+
+from semsearch.embedders import Embedder
+from semsearch.sources import Broken
+from semsearch.store.connection import Address
+from semsearch.store.spaces import Space
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far it is: `done` of `total` (None: not known), documents when ingesting, tuples when indexing."""
+
+    stage: str
+    done: int
+    total: int | None
+
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass
+class Report:
+    """What became of what was put. `chunks` were stored, for `embedded` of them the model was called."""
+
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    deleted: int = 0
+    chunks: int = 0
+    embedded: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    broken: list[Broken] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+@dataclass
+class Road:
+    """One run on the way in, for one collection. `embedder` loads the model when it is first called."""
+
+    address: Address
+    engine: Engine
+    space: Space
+    embedder: Callable[[], Embedder]
+    on_progress: OnProgress | None = None
+    total: int | None = None
+    report: Report = field(default_factory=Report)
+    done: int = 0
+
+    def tell(self, more: int) -> None:
+        self.done += more
+        if self.on_progress and more:
+            self.on_progress(Progress("ingest", self.done, self.total))
