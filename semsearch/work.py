@@ -6,11 +6,13 @@ never waits for the database (0.90 of its own speed one after the other, measure
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from semsearch import embedding
 from semsearch.road import Road
@@ -40,7 +42,7 @@ def do(road: Road, worker: leases.Worker) -> int:
         return _do(road, worker, held)
     except BaseException:
         # The model is unavailable, the user pressed Ctrl-C: nobody need wait for our leases to expire.
-        with road.engine.begin() as connection:
+        with contextlib.suppress(DBAPIError), road.engine.begin() as connection:
             leases.end(connection, road.space, list(held.values()))
         raise
 
@@ -48,16 +50,33 @@ def do(road: Road, worker: leases.Worker) -> int:
 def _do(road: Road, worker: leases.Worker, held: dict[str, tasks.Claim]) -> int:
     count = 0
     before: tuple[Portion, Future[embedding.Prepared]] | None = None
-    with ThreadPoolExecutor(1, "semsearch-embed") as model:
+    with ThreadPoolExecutor(1, "semsearch-embed") as model, _none_after_failure(model):
         for portion in _portions(road, worker, held):
             count += len(portion.claims)
-            embedded = model.submit(embedding.embed, portion.plan)
+            embedded = model.submit(_embed, portion.plan, before and before[1])
             if before:
                 _store(road, before[0], before[1].result(), held)
             before = portion, embedded
         if before:
             _store(road, before[0], before[1].result(), held)
     return count
+
+
+@contextlib.contextmanager
+def _none_after_failure(model: ThreadPoolExecutor) -> Iterator[None]:
+    """Ctrl-C waits for what the model is just doing, but not for what it was to do next."""
+    try:
+        yield
+    except BaseException:
+        model.shutdown(wait=False, cancel_futures=True)
+        raise
+
+
+def _embed(plan: embedding.Plan, before: Future[embedding.Prepared] | None) -> embedding.Prepared:
+    """Unless the portion before could not be: a provider that is down is not asked again."""
+    if before:
+        before.result()
+    return embedding.embed(plan)
 
 
 def _portions(road: Road, worker: leases.Worker, held: dict[str, tasks.Claim]) -> Iterator[Portion]:

@@ -120,5 +120,5 @@ class Seen:
 
     def add(self, ids: Iterable[str]) -> None:
         rows = ([binary_copy.text(id)] for id in ids)
-        binary_copy.load(self.connection, sql.Identifier("pg_temp", "seen_documents"), ("id",), rows)
-        self.connection.commit()
+        with self.connection.begin():  # COPY goes past SQLAlchemy, which would see no transaction to commit
+            binary_copy.load(self.connection, sql.Identifier("pg_temp", "seen_documents"), ("id",), rows)

@@ -196,14 +196,14 @@ def test_interrupted_ingest_leaves_no_lease_and_goes_on(
     file = write(tmp_path / "documents.jsonl", texts)
     # The probe and one batch of documents are answered; the next batch is waited for when Ctrl-C comes.
     provider.script({"fault": "none"}, {"fault": "none"}, {"fault": "hang", "seconds": 20})
-    process = start_command(values, "ingest", NAME, str(file))
-    try:
-        until(lambda: len(provider.calls) == 4)  # one more for the probe when the collection was created
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=10)
-    finally:
-        process.kill()
-        process.wait()
+    with start_command(values, "ingest", NAME, str(file)) as process:
+        try:
+            # One more call for the probe when the collection was created.
+            until(lambda: len(provider.calls) == 4 and len(stored(values["database_url"])) > 0)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=10)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert "Traceback" not in errors
     left = leftovers(values["database_url"])

@@ -220,7 +220,9 @@ def test_the_view_has_the_declared_fields_under_their_names(handbook: Any, sql: 
 
 
 def test_the_view_runs_with_the_rights_of_whoever_asks(handbook: Any, sql: Sql) -> None:
-    (options,) = sql.execute("SELECT reloptions FROM pg_class WHERE oid = 'collections.handbook'::regclass").fetchone() or ()
+    (options,) = (
+        sql.execute("SELECT reloptions FROM pg_class WHERE oid = 'collections.handbook'::regclass").fetchone() or ()
+    )
     assert options == ["security_invoker=true"]
     sql.execute("CREATE ROLE view_reader")
     try:

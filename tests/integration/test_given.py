@@ -42,7 +42,11 @@ def test_any_sequence_of_numbers_will_do(points: Collection, embedding: Any) -> 
 
 
 def test_what_is_put_again_is_counted_by_what_became_of_it(points: Collection) -> None:
-    first = [Document("a", "x", embedding=[1, 1]), Document("b", "y", embedding=[2, 2]), Document("c", "", embedding=[3, 3])]
+    first = [
+        Document("a", "x", embedding=[1, 1]),
+        Document("b", "y", embedding=[2, 2]),
+        Document("c", "", embedding=[3, 3]),
+    ]
     assert points.put(first).added == 3
     again = points.put(first)
     assert (again.added, again.changed, again.unchanged) == (0, 0, 3)

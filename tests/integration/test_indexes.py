@@ -22,7 +22,10 @@ def load(collection: Collection, count: int, **options: Any) -> Any:
     """Random documents: the same ones for the same count."""
     embeddings = np.random.default_rng(count).standard_normal((count, collection.dimensions)).astype(np.float32)
     return collection.put(
-        (Document(f"d{number}", "", {"number": number}, embedding=embedding) for number, embedding in enumerate(embeddings)),
+        (
+            Document(f"d{number}", "", {"number": number}, embedding=embedding)
+            for number, embedding in enumerate(embeddings)
+        ),
         **options,
     )
 
@@ -68,7 +71,9 @@ def test_the_index_is_built_when_a_load_makes_it_due(model_db: Database, monkeyp
     assert collection.search(embedding=[1, 2, 3]).plan == "ann"  # at once, without waiting for old knowledge to age
 
 
-@pytest.mark.parametrize(("index", "kind"), [("auto", "hnsw"), ("hnsw", "hnsw"), ("ivfflat", "ivfflat"), ("none", None)])
+@pytest.mark.parametrize(
+    ("index", "kind"), [("auto", "hnsw"), ("hnsw", "hnsw"), ("ivfflat", "ivfflat"), ("none", None)]
+)
 def test_the_collection_says_which_index(
     model_db: Database, monkeypatch: pytest.MonkeyPatch, index: str, kind: str | None
 ) -> None:

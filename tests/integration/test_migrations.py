@@ -124,7 +124,9 @@ def test_a_role_called_semsearch_leaves_pgvector_where_all_find_it(empty: Settin
     user.execute("CREATE SCHEMA semsearch")
     user.execute('ALTER DATABASE "{}" SET search_path = "$user", public'.format(user.info.dbname))
     upgrade(empty)
-    schema = "SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE extname = 'vector'"
+    schema = (
+        "SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE extname = 'vector'"
+    )
     assert user.execute(schema).fetchone() == ("public",)
 
 
@@ -148,9 +150,7 @@ def test_two_threads_at_once_do_the_work_once(empty: Settings, user: Sql) -> Non
     assert user.execute("SELECT version_num FROM semsearch.alembic_version").fetchall() == [(migrate.head(),)]
 
 
-def test_a_failed_migration_leaves_nothing_behind(
-    empty: Settings, user: Sql, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_migration_leaves_nothing_behind(empty: Settings, user: Sql, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sql, "FILES", (*sql.FILES, "does_not_exist.sql"))
     with pytest.raises(FileNotFoundError):
         upgrade(empty)
@@ -179,7 +179,9 @@ def test_alembics_own_command_line_reads_the_same_settings(database_url: str, ar
 
 def test_alembics_command_line_migrates_an_empty_database(empty_database_url: str, user: Sql) -> None:
     environment = {**os.environ, "SEMSEARCH_DATABASE_URL": empty_database_url}
-    subprocess.run([sys.executable, "-m", "alembic", "upgrade", "head"], cwd=ROOT, env=environment, check=True, timeout=120)
+    subprocess.run(
+        [sys.executable, "-m", "alembic", "upgrade", "head"], cwd=ROOT, env=environment, check=True, timeout=120
+    )
     assert user.execute("SELECT version_num FROM semsearch.alembic_version").fetchall() == [(migrate.head(),)]
 
 
@@ -303,16 +305,16 @@ def test_hot_tables_have_no_foreign_keys_and_no_identities(db: Any, database_url
 def test_sequences_hand_out_one_number_at_a_time(database_url: str) -> None:
     """A version drawn later must be larger, so no session may keep numbers in stock."""
     with psycopg.connect(database_url) as user:
-        caches = user.execute("SELECT sequencename, cache_size FROM pg_sequences WHERE schemaname = 'semsearch'").fetchall()
+        caches = user.execute(
+            "SELECT sequencename, cache_size FROM pg_sequences WHERE schemaname = 'semsearch'"
+        ).fetchall()
     assert len(caches) >= 3
     assert {cache for _, cache in caches} == {1}
 
 
 def test_triggers_are_by_row_without_transition_tables(database_url: str) -> None:
     with psycopg.connect(database_url) as user:
-        triggers = user.execute(
-            "SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal"
-        ).fetchall()
+        triggers = user.execute("SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal").fetchall()
     assert len(triggers) == 3
     for (definition,) in triggers:
         assert "FOR EACH ROW" in definition

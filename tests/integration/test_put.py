@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from semsearch.collection import Collection
 from semsearch.database import Database
 from semsearch.errors import Conflict, IngestError, InvalidInput, NotFound, ProviderBusy
 from semsearch.store import tasks
-from tests.integration.hands import MODEL, inputs, searchable
+from tests.integration.hands import MODEL, Meanwhile, inputs, searchable
 from tests.provider import Provider, vector
 
 # Sentences of seven tokens each: two make a chunk of 16 tokens at most.
@@ -269,6 +270,17 @@ def test_while_the_provider_is_down_nothing_is_lost(notes: Collection, provider:
     assert searchable(notes) == {"a": ["one"], "b": ["two"]}
 
 
+def test_a_provider_that_is_down_is_asked_once(
+    notes: Collection, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "READ_BYTES", 1)  # each document is a portion by itself
+    provider.script(DOWN)
+    with pytest.raises(ProviderBusy):
+        put(notes, *(Document(f"d{number}", f"text {number}") for number in range(6)))
+    assert len(provider.calls) == 1
+    assert notes.work().embedded == 6
+
+
 def test_after_ctrl_c_the_next_run_goes_on(
     notes: Collection, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -406,6 +418,30 @@ def test_a_folder_is_ingested_and_pruned(notes: Collection, tmp_path: Path) -> N
     assert sorted(texts[0] for texts in searchable(notes).values()) == ["another text of b", "put by hand", "text of c"]
     # and once more on the same pooled connection, whose temporary table is still there
     assert notes.ingest(folder, prune=True).deleted == 0
+
+
+def test_no_transaction_is_open_while_the_model_runs(
+    notes: Collection, tmp_path: Path, sql: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.txt").write_text("one text")
+    idle: list[int] = []
+
+    def look() -> None:
+        for _ in range(500):  # what is read and stored meanwhile takes a moment each
+            idle.append(
+                sql.execute(
+                    "SELECT pid FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND state LIKE 'idle in transaction%'"
+                ).rowcount
+            )
+            if not idle[-1]:
+                return
+            time.sleep(0.01)
+
+    embedder = Meanwhile(notes._embedder(), look)
+    monkeypatch.setattr(notes, "_embedder", lambda: embedder)
+    assert notes.ingest(tmp_path, prune=True).embedded == 1
+    assert idle[-1] == 0
 
 
 def test_broken_items_are_reported_and_keep_their_documents(notes: Collection, tmp_path: Path) -> None:

@@ -70,6 +70,8 @@ def test_pruning_takes_what_was_not_seen_of_that_source_only(
         seen.add(["here 2", "there 1", "nowhere"])
         assert removal.prune(connection, space, "here") == 8
         assert removal.prune(connection, space, "here") == 0
-        left = documents.existing(connection, space, [f"{source} {n}" for source in ("here", "there", None) for n in range(10)])
+        left = documents.existing(
+            connection, space, [f"{source} {n}" for source in ("here", "there", None) for n in range(10)]
+        )
     assert len(left) == 22
     assert {id for id in left if id.startswith("here")} == {"here 1", "here 2"}

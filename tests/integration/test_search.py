@@ -267,18 +267,12 @@ def test_only_so_many_queries_are_remembered(notes: Collection, provider: Provid
     assert f"q{0}" not in notes._searcher._asked
 
 
-def test_the_cache_in_the_database_is_tidied(
-    notes: Collection, sql: Sql, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_cache_in_the_database_is_tidied(notes: Collection, sql: Sql, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(query_cache, "KEEP", 3)
     monkeypatch.setattr(query_cache, "TIDY", 2.0)  # always
     for number in range(6):
         query_cache.put(notes._pools.searching, "model", f"q{number}", vector(f"q{number}"))
-    kept = [
-        number
-        for number in range(6)
-        if query_cache.get(notes._pools.searching, "model", f"q{number}") is not None
-    ]
+    kept = [number for number in range(6) if query_cache.get(notes._pools.searching, "model", f"q{number}") is not None]
     assert kept == [2, 3, 4, 5] or kept == [3, 4, 5]  # the fourth youngest is the border
 
 
