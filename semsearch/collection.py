@@ -94,7 +94,7 @@ class Collection:
         """Insert or replace documents; returns when they are searchable, with wait=False when workers have the task.
 
         Any iterable will do; it is read in batches. Raises InvalidInput at the first document that cannot be stored
-        (those before it are), IngestError when some could not be embedded (the others are searchable).
+        (nothing of its batch is), IngestError when some could not be embedded (the others are searchable).
         """
         if isinstance(documents, Document | Mapping):
             raise InvalidInput("put takes a list of documents; put this one in brackets.")

@@ -7,6 +7,7 @@ filter leaves so few chunks that comparing them all is cheaper, or the index com
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from semsearch.store.spaces import Space
 
 MAX_TOP_K = 1000  # hnsw.ef_search goes no further (pgvector README, "Query Options")
 MAX_QUERY_BYTES = 32 * 2**10
+REMEMBERED = 256  # queries whose embeddings a searcher keeps
 STATE_AGE = 10.0  # seconds for which what we know of the index is believed
 
 
@@ -47,6 +49,7 @@ class Searcher:
     _state: State | None = None
     _looked: float = 0.0
     _asked: dict[str, Embedding] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def search(
         self,
@@ -125,15 +128,21 @@ class Searcher:
             raise InvalidInput(
                 f"collection {self.space.name!r} has no model: search it by embedding or by document_id."
             )
-        if query not in self._asked:
-            found = query_cache.get(self.engine, self.space.fingerprint, query)
-            if found is None:
-                found = self.embedder().embed_query(query)
-                query_cache.put(self.engine, self.space.fingerprint, query, found)
-            if len(self._asked) >= 256:
-                self._asked.pop(next(iter(self._asked)))
-            self._asked[query] = found
-        return self._asked[query]
+        found = self._asked.get(query)
+        if found is None:
+            found = self._embedded(self.space.fingerprint, query)
+            with self._lock:
+                if len(self._asked) >= REMEMBERED:
+                    self._asked.pop(next(iter(self._asked)))
+                self._asked[query] = found
+        return found
+
+    def _embedded(self, fingerprint: str, query: str) -> Embedding:
+        found = query_cache.get(self.engine, fingerprint, query)
+        if found is None:
+            found = self.embedder().embed_query(query)
+            query_cache.put(self.engine, fingerprint, query, found)
+        return found
 
     def _of_document(self, document_id: str) -> Embedding:
         found = queries.mean_embedding(self.engine, self.space, document_id) if cleaning.is_id(document_id) else None

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from semsearch import embedding
+from semsearch.errors import DatabaseUnavailable
 from semsearch.road import Road
 from semsearch.store import chunks, leases, tasks
 from semsearch.store.connection import in_transaction
@@ -42,7 +43,7 @@ def do(road: Road, worker: leases.Worker) -> int:
         return _do(road, worker, held)
     except BaseException:
         # The model is unavailable, the user pressed Ctrl-C: nobody need wait for our leases to expire.
-        with contextlib.suppress(DBAPIError), road.engine.begin() as connection:
+        with contextlib.suppress(DBAPIError, DatabaseUnavailable), road.engine.begin() as connection:
             leases.end(connection, road.space, list(held.values()))
         raise
 

@@ -65,7 +65,7 @@ class Address:
         return connection
 
     def _connect(self, options: str, autocommit: bool) -> psycopg.Connection:
-        given = psycopg.conninfo.conninfo_to_dict(self.conninfo or "").get("options")
+        given = psycopg.conninfo.conninfo_to_dict(self.conninfo or "").get("options") or os.environ.get("PGOPTIONS")
         return psycopg.connect(
             self.conninfo or "",
             options=f"{given} {options}" if given else options,

@@ -35,7 +35,7 @@ def assert_true(collection: Collection) -> None:
         assert "".join("".join(texts).split()) == "".join(document.text.split())
         for text in texts:
             hits = collection.search(embedding=vector(text), top_k=1000)
-            assert [hit.distance for hit in hits if (hit.document_id, hit.text) == (id, text)][0] < 1e-6
+            assert next(hit.distance for hit in hits if (hit.document_id, hit.text) == (id, text)) < 1e-6
 
 
 def waiting(collection: Collection, *documents: Document) -> None:

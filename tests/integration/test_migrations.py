@@ -1,4 +1,4 @@
-"""The schema: brought up, taken down, up again; described; portable; and refused in one sentence where it does not fit."""
+"""The schema: up, down, and up again; described; portable; refused in one sentence where it does not fit."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_two_processes_at_once_do_the_work_once(empty_database_url: str, user: S
 
 def test_a_role_called_semsearch_leaves_pgvector_where_all_find_it(empty: Settings, user: Sql) -> None:
     user.execute("CREATE SCHEMA semsearch")
-    user.execute('ALTER DATABASE "{}" SET search_path = "$user", public'.format(user.info.dbname))
+    user.execute(f'ALTER DATABASE "{user.info.dbname}" SET search_path = "$user", public')
     upgrade(empty)
     schema = (
         "SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE extname = 'vector'"

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psycopg
 import pytest
 
@@ -319,7 +318,8 @@ def test_a_document_whose_workers_died_is_given_up(notes: Collection, sql: psyco
     notes.put([Document("a", "one"), Document("b", "two")], wait=False)
     sql.execute(
         """
-        INSERT INTO semsearch.leases (collection_id, document_id, token, version, worker, attempt, claimed_at, expires_at)
+        INSERT INTO semsearch.leases
+            (collection_id, document_id, token, version, worker, attempt, claimed_at, expires_at)
         SELECT collection_id, document_id, 0, version, 0, 8, now(), now() FROM semsearch.tasks WHERE document_id = 'a'
         """
     )
@@ -334,7 +334,8 @@ def test_a_document_whose_worker_died_twice_is_embedded_alone(
     notes.put([Document("a", "one"), Document("b", "two"), Document("c", "three")], wait=False)
     sql.execute(
         """
-        INSERT INTO semsearch.leases (collection_id, document_id, token, version, worker, attempt, claimed_at, expires_at)
+        INSERT INTO semsearch.leases
+            (collection_id, document_id, token, version, worker, attempt, claimed_at, expires_at)
         SELECT collection_id, document_id, 0, version, 0, 2, now(), now() FROM semsearch.tasks WHERE document_id = 'b'
         """
     )
@@ -516,8 +517,7 @@ def test_a_model_must_be_named_where_no_embedding_is_given(model_db: Database) -
     given = model_db.create_collection("given", dimensions=2)
     with pytest.raises(InvalidInput, match="'a' has none"):
         given.put([Document("a", "x")])
-    assert MODEL not in (given.model or "")
-    assert np.isfinite(vector("x")).all()
+    assert given.status().documents == 0
 
 
 def test_tasks_of_another_collection_are_left_alone(model_db: Database, notes: Collection) -> None:

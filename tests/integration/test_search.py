@@ -17,7 +17,7 @@ from semsearch.database import Database
 from semsearch.errors import FilterError, InvalidInput, NotFound, ProviderBusy
 from semsearch.records import Hits
 from semsearch.store import queries, query_cache
-from tests.integration.hands import MODEL, inputs
+from tests.integration.hands import inputs
 from tests.provider import Provider, vector
 
 Sql = psycopg.Connection[Any]
@@ -404,7 +404,3 @@ def test_candidates_grow_with_the_collection() -> None:
     assert queries._settings("ann", "hnsw", 1000, 10) == ["SET LOCAL hnsw.ef_search = 1000"]
     assert queries._settings("ann", "ivfflat", 10, 400_000) == ["SET LOCAL ivfflat.probes = 20"]
     assert queries._settings("exact", "hnsw", 1000, 10**6) == []
-
-
-def test_the_model_of_the_tests_is_the_providers() -> None:
-    assert MODEL.startswith("openai:")

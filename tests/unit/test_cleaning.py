@@ -234,5 +234,5 @@ def test_metadata_has_at_most_64_kb_as_json(character: str) -> None:
 
 def test_declared_fields_are_checked_by_name() -> None:
     assert clean(Document("a", "x", {"year": 2020}), year="integer").metadata == {"year": 2020}
-    with pytest.raises(InvalidInput, match="document 'a': field 'year' is .*got the text '2020'"):
+    with pytest.raises(InvalidInput, match=r"document 'a': field 'year' is .*got the text '2020'"):
         clean(Document("a", "x", {"year": "2020"}), year="integer")

@@ -45,10 +45,22 @@ class Model:
 
 
 def space(**differently: Any) -> Space:
-    values = {
-        **{"id": 1, "collection_id": 1, "name": "notes", "state": "active", "reason": None, "model": "test"},
-        **{"dimensions": 8, "shortened": False, "distance": "cosine", "vector_type": "vector", "chunk_size": 0},
-        **{"chunk_overlap": 0, "index_kind": "auto", "fingerprint": "test 1", "fields": ()},
+    values: dict[str, Any] = {
+        "id": 1,
+        "collection_id": 1,
+        "name": "notes",
+        "state": "active",
+        "reason": None,
+        "model": "test",
+        "dimensions": 8,
+        "shortened": False,
+        "distance": "cosine",
+        "vector_type": "vector",
+        "chunk_size": 0,
+        "chunk_overlap": 0,
+        "index_kind": "auto",
+        "fingerprint": "test 1",
+        "fields": (),
     }
     return Space(**(values | differently))
 
@@ -179,7 +191,7 @@ def test_half_precision_holds_65504_at_most_and_6e_8_at_least(values: list[float
     if fits:
         embedding.check_fits(space(vector_type="halfvec"), array)
     else:
-        with pytest.raises(UnusableEmbedding, match="embedding 1 .*halfvec"):
+        with pytest.raises(UnusableEmbedding, match=r"embedding 1 .*halfvec"):
             embedding.check_fits(space(vector_type="halfvec"), array)
 
 

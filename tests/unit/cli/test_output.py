@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from semsearch.cli import hits, output, report
-from semsearch.road import Report
 from semsearch.records import Hit, Hits
+from semsearch.road import Report
 from semsearch.sources import Broken
 
 
