@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 # Tokens of a batch, which oneDNN packs weights for. MiniLM on an EPYC: no difference beyond noise from 512 to 4,096.
 BUDGET = 2048
+# Rows are filled up to multiples of this. oneDNN keeps what it has compiled for every number of rows it has met: with
+# any number of them a process grew to 2 GB within 60,000 passages.
+STEP, SMALL_STEP, SMALL = 64, 16, 256
 UNUSED = {"pooler.dense.weight", "pooler.dense.bias", "embeddings.position_ids"}
 
 
@@ -113,7 +116,8 @@ class Bert:
 
         words = torch.from_numpy(np.fromiter((token for text in ids for token in text), np.int64))
         places = torch.cat([torch.arange(length).repeat(count) for length, count in groups])
-        return self._norm(self.words[words] + self.places[places], self.first_norm).to(self.dtype)
+        x = self._norm(self.words[words] + self.places[places], self.first_norm).to(self.dtype)
+        return torch.nn.functional.pad(x, (0, 0, 0, filled(len(x)) - len(x)))
 
     def _attend(self, projected: Tensor, groups: list[tuple[int, int]]) -> Tensor:
         """Attention of each text to itself; in float32, which a CPU without AMX does faster than bf16."""
@@ -126,6 +130,7 @@ class Bert:
             split = part.view(count, length, 3, self.plain.heads, -1).permute(2, 0, 3, 1, 4).float()
             out = scaled_dot_product_attention(*split)
             attended.append(out.transpose(1, 2).to(self.dtype).reshape(count * length, width // 3))
+        attended.append(attended[0].new_zeros(len(projected) - sum(map(len, attended)), attended[0].shape[1]))
         return torch.cat(attended)
 
     def _norm(self, x: Tensor, norm: Norm) -> Tensor:
@@ -135,6 +140,15 @@ class Bert:
 
     def _pool(self, part: Tensor) -> Tensor:
         return part[:, 0].float() if self.plain.pooling == "cls" else part.float().mean(1)
+
+
+def filled(rows: int) -> int:
+    """
+    >>> filled(10), filled(1000)
+    (16, 1024)
+    """
+    step = SMALL_STEP if rows <= SMALL else STEP
+    return -(-rows // step) * step
 
 
 def fits(weights: Weights, plain: PlainBert) -> bool:
@@ -148,8 +162,9 @@ def fits(weights: Weights, plain: PlainBert) -> bool:
 
 
 def _parts(x: Tensor, groups: list[tuple[int, int]]) -> list[Tensor]:
-    """Views of the tokens' rows, shape (texts, length, width) for each group of texts of equal length."""
+    """Views of the tokens' rows, shape (texts, length, width) for each group of texts of equal length; no fillers."""
     import torch
 
-    parts = torch.split(x, [length * count for length, count in groups])
+    sizes = [length * count for length, count in groups]
+    parts = torch.split(x[: sum(sizes)], sizes)
     return [part.view(count, length, -1) for part, (length, count) in zip(parts, groups, strict=True)]
