@@ -7,8 +7,9 @@ never waits for the database (0.90 of its own speed one after the other, measure
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -51,33 +52,41 @@ def do(road: Road, worker: leases.Worker) -> int:
 def _do(road: Road, worker: leases.Worker, held: dict[str, tasks.Claim]) -> int:
     count = 0
     before: tuple[Portion, Future[embedding.Prepared]] | None = None
-    with ThreadPoolExecutor(1, "semsearch-embed") as model, _none_after_failure(model):
+    stopped = threading.Event()
+    try:
         for portion in _portions(road, worker, held):
             count += len(portion.claims)
-            embedded = model.submit(_embed, portion.plan, before and before[1])
+            embedded = _embed_behind(portion.plan, before and before[1], stopped)
             if before:
                 _store(road, before[0], before[1].result(), held)
             before = portion, embedded
         if before:
             _store(road, before[0], before[1].result(), held)
+    finally:
+        stopped.set()
     return count
 
 
-@contextlib.contextmanager
-def _none_after_failure(model: ThreadPoolExecutor) -> Iterator[None]:
-    """Ctrl-C waits for what the model is just doing, but not for what it was to do next."""
-    try:
-        yield
-    except BaseException:
-        model.shutdown(wait=False, cancel_futures=True)
-        raise
+def _embed_behind(
+    plan: embedding.Plan, before: Future[embedding.Prepared] | None, stopped: threading.Event
+) -> Future[embedding.Prepared]:
+    """Embed once the portion before is done; not when it could not be (a provider that is down is not asked again).
 
+    A daemon thread, not a pool, whose threads Python joins at its end: Ctrl-C must not wait for a provider that hangs.
+    """
+    future: Future[embedding.Prepared] = Future()
 
-def _embed(plan: embedding.Plan, before: Future[embedding.Prepared] | None) -> embedding.Prepared:
-    """Unless the portion before could not be: a provider that is down is not asked again."""
-    if before:
-        before.result()
-    return embedding.embed(plan)
+    def run() -> None:
+        try:
+            if before:
+                before.result()
+            if not stopped.is_set():
+                future.set_result(embedding.embed(plan))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="semsearch-embed", daemon=True).start()
+    return future
 
 
 def _portions(road: Road, worker: leases.Worker, held: dict[str, tasks.Claim]) -> Iterator[Portion]:

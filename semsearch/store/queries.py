@@ -65,10 +65,10 @@ def run(
         found = _run_plain(engine, sql, settings, _value(space, query), top_k)
     else:
         asked = statement(space, plan, condition)
-        sql = asked.compile(dialect=_DIALECT).string
         with engine.connect() as connection, _transaction(connection, settings):
-            values = {"query": _value(space, query), "top_k": top_k}
-            found = [tuple(row) for row in connection.execute(asked, values)]
+            result = connection.execute(asked, {"query": _value(space, query), "top_k": top_k})
+            sql = str(result.context.statement)  # as it was sent: compiled once, or taken from SQLAlchemy's cache
+            found = [tuple(row) for row in result]
     hits = sorted((Hit(*row) for row in found), key=lambda hit: hit.distance)
     return Hits(tuple(hits), plan, numbered(sql))
 
