@@ -18,7 +18,7 @@ from semsearch.road import OnProgress, Progress, Report, Road
 from semsearch.search import Searcher
 from semsearch.store import documents, index_build, indexes, removal, spaces, tasks
 from semsearch.store.complaints import translated
-from semsearch.store.connection import Pools, in_transaction
+from semsearch.store.connection import Pools, driver, in_transaction
 from semsearch.store.indexes import Index
 from semsearch.store.spaces import Space
 
@@ -250,4 +250,4 @@ class Collection:
                 self.create_index("hnsw" if kind == "auto" else kind, on_progress=on_progress)
         elif report.chunks >= 1000:
             with self._pools.writing.begin() as connection:
-                indexes.analyze(connection, self._space)
+                indexes.analyze(driver(connection), self._space)

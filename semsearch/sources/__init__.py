@@ -1,10 +1,10 @@
 """Sources say where documents come from: one file a kind, all with the face of `Source`.
 
-    for item in sources.open("handbook/", sources.Options(exclude=("drafts/",))):
-        if isinstance(item, sources.Broken):
-            print(item.where, item.reason)
-        else:
-            print(item.id, len(item.text))
+for item in sources.open("handbook/", sources.Options(exclude=("drafts/",))):
+    if isinstance(item, sources.Broken):
+        print(item.where, item.reason)
+    else:
+        print(item.id, len(item.text))
 """
 
 from __future__ import annotations

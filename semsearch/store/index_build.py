@@ -53,7 +53,7 @@ def build(address: Address, engine: Engine, space: Space, options: Options, on_t
         with _watched(address, connection.info.backend_pid, on_tuples):
             connection.execute(_statement(space, options, number, _others(connection)))
         connection.execute(_metadata_statement(space, _others(connection)))
-        connection.execute(sql.SQL("ANALYZE {}").format(_table(space)))
+        indexes.analyze(connection, space)
 
 
 def drop(engine: Engine, address: Address, space: Space) -> list[str]:
