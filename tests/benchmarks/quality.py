@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] = ()) -> int:
     parser = argparse.ArgumentParser(prog=f"python -m tests.benchmarks {NAME}", description=__doc__)
     parser.add_argument("sets", nargs="*", default=list(PUBLISHED), help=f"which of {', '.join(PUBLISHED)}")
     parser.add_argument("--sample", type=int, help="use so many documents of each: quick, and not comparable to others")
+    parser.add_argument("--library", action="store_true", help="compare with the library in float32, too: minutes")
     options = parser.parse_args(arguments)
     report = Report(NAME, f"nDCG@10 with {MODEL}, semsearch and exact search with numpy")
     with home.database() as db:
@@ -40,11 +41,13 @@ def main(arguments: Sequence[str] = ()) -> int:
         for name in options.sets:
             data = shared_data.retrieval_set(name).first(options.sample)
             for setting, chunk_size in (("chunks", None), ("whole", 0)):
-                measure(report, db, data, setting, chunk_size)
+                measure(report, db, data, setting, chunk_size, library=options.library)
     return report.finish()
 
 
-def measure(report: Report, db: Database, data: RetrievalSet, setting: str, chunk_size: int | None) -> None:
+def measure(
+    report: Report, db: Database, data: RetrievalSet, setting: str, chunk_size: int | None, *, library: bool
+) -> None:
     embedder = embedders.load(MODEL, Settings())
     what = f"{data.name}, {setting}"
     begun = time.monotonic()
@@ -60,9 +63,10 @@ def measure(report: Report, db: Database, data: RetrievalSet, setting: str, chun
     queries = np.array([embedder.embed_query(text) for text in data.queries.values()])
     made = embedder.embed_documents(inputs)
     scores["numpy, embedder"] = _mean(data, _exact(data, owners, made, queries))
-    made = _by_library(inputs)
-    queries = _by_library(list(data.queries.values()))
-    scores["numpy, library"] = _mean(data, _exact(data, owners, made, queries))
+    if library:
+        made = _by_library(inputs)
+        queries = _by_library(list(data.queries.values()))
+        scores["numpy, library"] = _mean(data, _exact(data, owners, made, queries))
     for who, score in scores.items():
         report.add(f"{what}: {who}", score)
     for who, score in list(scores.items())[1:]:
