@@ -104,7 +104,7 @@ def _metadata(metadata: Any) -> Mapping[str, Any]:
 
 
 def _plain(metadata: dict[str, Any]) -> bool:
-    """Whether it is flat, small and fine as it is: 0.7 us for what a walk over the values takes 10 for."""
+    """Whether it is flat, small and fine as it is, so that no copy need be made."""
     room = MAX_METADATA_BYTES // 12  # a character is at most 12 bytes of JSON: an emoji is \ud83d\ude00
     for key, value in metadata.items():
         kind = type(value)

@@ -1,8 +1,8 @@
-"""Rows in PostgreSQL's binary COPY format, several times faster than value by value through the driver.
+"""Rows in PostgreSQL's binary COPY format, encoded here instead of value by value by the driver.
 
 The format: https://www.postgresql.org/docs/18/sql-copy.html ("Binary Format"), with each value in its type's binary
 form; a vector is int16 dimensions, int16 zero, then big-endian float32 (halfvec: float16), as pgvector receives it.
-20,000 chunks of 384 dimensions: 5 us a row here, 21 us with psycopg's write_row.
+With the other changes made beside it, putting 20,000 given vectors of 384 dimensions went from 14,000 to 37,000 a second.
 """
 
 from __future__ import annotations
