@@ -68,7 +68,7 @@ def main() -> None:
     from semsearch.store import connection as connections
 
     with connections.Address(Settings()) as address:
-        engine = connections.engine(address, vectors=False)
+        engine = connections.engine(address, vectors=False, patient=True)
         with engine.begin() as own:
             run(own)
         engine.dispose()

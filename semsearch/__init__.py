@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from semsearch.errors import (
+    BudgetExhausted,
     Conflict,
     DatabaseUnavailable,
     FilterError,
@@ -27,23 +28,29 @@ from semsearch.errors import (
     SemsearchError,
     UnusableEmbedding,
 )
+from semsearch.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from semsearch.collection import Collection, Status
+    from semsearch.collection import Collection
     from semsearch.config import Settings
     from semsearch.database import Database, connect
+    from semsearch.estimate import Estimate
     from semsearch.records import Chunk, Document, Hit, Hits
     from semsearch.road import Progress, Report
-
-__version__ = "0.1.0"
+    from semsearch.store.failures import Failure
+    from semsearch.store.status import Status
+    from semsearch.verify import Verification
 
 __all__ = [
+    "BudgetExhausted",
     "Chunk",
     "Collection",
     "Conflict",
     "Database",
     "DatabaseUnavailable",
     "Document",
+    "Estimate",
+    "Failure",
     "FilterError",
     "Hit",
     "Hits",
@@ -59,6 +66,7 @@ __all__ = [
     "Settings",
     "Status",
     "UnusableEmbedding",
+    "Verification",
     "connect",
 ]
 
@@ -68,12 +76,15 @@ _LAZY = {
     "Collection": "collection",
     "Database": "database",
     "Document": "records",
+    "Estimate": "estimate",
+    "Failure": "store.failures",
     "Hit": "records",
     "Hits": "records",
     "Progress": "road",
     "Report": "road",
     "Settings": "config",
-    "Status": "collection",
+    "Status": "store.status",
+    "Verification": "verify",
     "connect": "database",
 }
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from semsearch.embedders import Embedder, Splitter
+from semsearch.embedders import Splitter, Tokenizer
 from semsearch.errors import InvalidInput
 from semsearch.headings import outline, plain
 from semsearch.records import Chunk, Document, Format
@@ -37,14 +37,25 @@ class Chunking:
     overlap: int
 
 
-def default(embedder: Embedder) -> Chunking:
+def default(embedder: Tokenizer) -> Chunking:
     """What a model reads besides a heading, at most 512 tokens; an eighth of it is shared with the chunk before."""
     readable = _readable(embedder)
     size = min(LARGEST, readable - min(HEADING, readable // 8))
     return Chunking(size, size // 8)
 
 
-def check(chunking: Chunking, embedder: Embedder) -> None:
+def settle(embedder: Tokenizer, size: int | None, overlap: int | None) -> Chunking:
+    """What was asked for, and the usual where nothing was. Raises InvalidInput."""
+    for name, value in (("chunk_size", size), ("chunk_overlap", overlap)):
+        if value is not None and type(value) is not int:
+            raise InvalidInput(f"{name} is a whole number; got {value!r}.")
+    size = default(embedder).size if size is None else size
+    settled = Chunking(size, size // 8 if overlap is None else overlap)
+    check(settled, embedder)
+    return settled
+
+
+def check(chunking: Chunking, embedder: Tokenizer) -> None:
     """Raise InvalidInput for sizes that make no sense, or that are more than the model reads."""
     size, overlap, largest = chunking.size, chunking.overlap, _readable(embedder)
     if size < 0 or overlap < 0:
@@ -58,12 +69,12 @@ def check(chunking: Chunking, embedder: Embedder) -> None:
         )
 
 
-def chunk(text: str, *, title: str | None, format: Format, embedder: Embedder, chunking: Chunking) -> list[Chunk]:
+def chunk(text: str, *, title: str | None, format: Format, embedder: Tokenizer, chunking: Chunking) -> list[Chunk]:
     """The chunks of one text; none when there is nothing but whitespace."""
     return chunk_many([Document(id="", text=text, title=title, format=format)], embedder, chunking)[0]
 
 
-def chunk_many(documents: Sequence[Document], embedder: Embedder, chunking: Chunking) -> list[list[Chunk]]:
+def chunk_many(documents: Sequence[Document], embedder: Tokenizer, chunking: Chunking) -> list[list[Chunk]]:
     """The chunks of each document, in the order of the documents; tokens are counted for all of them at once.
 
     Every character that is not whitespace is in at least one chunk. A chunk has at most `size` tokens, and with its
@@ -91,37 +102,57 @@ class _Piece:
         return f"{heading}\n{self.text}" if heading else self.text
 
 
-def _readable(embedder: Embedder) -> int:
+def _readable(embedder: Tokenizer) -> int:
     return max(embedder.max_tokens - RESERVED, 1)
 
 
-def _pieces(documents: Sequence[Document], embedder: Embedder, chunking: Chunking) -> Iterator[_Piece]:
-    for index, spans in enumerate(_all_spans(documents, embedder, chunking)):
+def _pieces(documents: Sequence[Document], embedder: Tokenizer, chunking: Chunking) -> Iterator[_Piece]:
+    outlines = [outline(document.text, document.format) for document in documents]
+
+    def piece(index: int, start: int, end: int) -> _Piece:
         document = documents[index]
-        headings = outline(document.text, document.format)
-        for start, end in spans:
-            path = _path(document.title, headings.path(start))
-            yield _Piece(index, start, end, document.text[start:end], path)
+        path = _path(document.title, outlines[index].path(start))
+        return _Piece(index, start, end, document.text[start:end], path)
+
+    wholes = [piece(index, *_whole(document.text)) for index, document in enumerate(documents)]
+    for whole, fits in zip(wholes, _fit(wholes, embedder, chunking.size), strict=True):
+        if fits:
+            yield from (whole,) if whole.text else ()
+        else:
+            spans = _split(documents[whole.document], embedder, chunking)
+            yield from (piece(whole.document, start, end) for start, end in spans)
 
 
-def _all_spans(documents: Sequence[Document], embedder: Embedder, chunking: Chunking) -> Iterator[list[Span]]:
-    window = max(WINDOW, 8 * chunking.size)
-    short = [document.text for document in documents if chunking.size and len(document.text) <= window]
-    tokens = iter(embedder.count_tokens(short) if short else ())
-    splitters: dict[bool, Splitter] = {}
-    for document in documents:
-        text, markdown = document.text, document.format == "markdown"
-        if not chunking.size or (len(text) <= window and next(tokens) <= chunking.size):
-            yield _whole(text)
-            continue
-        if markdown not in splitters:
-            splitters[markdown] = embedder.splitter(chunking.size, chunking.overlap, markdown=markdown)
-        yield [span for stretch in _stretches(text) for span in _slide(text, stretch, splitters[markdown], window)]
-
-
-def _whole(text: str) -> list[Span]:
+def _whole(text: str) -> Span:
     end = len(text.rstrip())
-    return [(len(text) - len(text.lstrip()), end)] if end else []
+    return min(len(text) - len(text.lstrip()), end), end
+
+
+def _fit(wholes: Sequence[_Piece], embedder: Tokenizer, size: int) -> list[bool]:
+    """Whether each text is one chunk. Counted with its heading first: so it will be embedded, with the same tokens."""
+    fit = [not size or not whole.text for whole in wholes]
+    headings = [" > ".join(_unrepeated(whole)) for whole in wholes]
+
+    def count(inputs: dict[int, str]) -> None:
+        counts = embedder.count_tokens(list(inputs.values())) if inputs else ()
+        for at, tokens in zip(inputs, counts, strict=True):
+            fit[at] = tokens <= size
+
+    short = [at for at, whole in enumerate(wholes) if not fit[at] and len(whole.text) <= _window(size)]
+    count({at: wholes[at].input(headings[at]) for at in short})
+    count({at: wholes[at].text for at in short if headings[at] and not fit[at]})
+    return fit
+
+
+def _window(size: int) -> int:
+    return max(WINDOW, 8 * size)
+
+
+def _split(document: Document, embedder: Tokenizer, chunking: Chunking) -> Iterator[Span]:
+    text = document.text
+    splitter = embedder.splitter(chunking.size, chunking.overlap, markdown=document.format == "markdown")
+    for stretch in _stretches(text):
+        yield from _slide(text, stretch, splitter, _window(chunking.size))
 
 
 def _stretches(text: str) -> Iterator[Span]:
@@ -153,7 +184,7 @@ def _path(title: str | None, headings: tuple[str, ...]) -> tuple[str, ...]:
     return (title, *(headings[1:] if headings and plain(headings[0]) == plain(title) else headings))
 
 
-def _inputs(pieces: Sequence[_Piece], embedder: Embedder, size: int) -> list[str]:
+def _inputs(pieces: Sequence[_Piece], embedder: Tokenizer, size: int) -> list[str]:
     """What the model reads: heading and text, the heading shortened where both are too much."""
     above = [_unrepeated(piece) for piece in pieces]
     inputs = [piece.input(" > ".join(path)) for piece, path in zip(pieces, above, strict=True)]
@@ -179,7 +210,7 @@ def _surely_fits(path: tuple[str, ...], room: int) -> bool:
     return heading.isascii() and len(heading) < room
 
 
-def _shortened(path: tuple[str, ...], room: int, embedder: Embedder) -> str:
+def _shortened(path: tuple[str, ...], room: int, embedder: Tokenizer) -> str:
     """Outermost and innermost heading, or as much of the outermost as there is room for."""
     for heading in (" > ".join(path), " > ".join((path[0], path[-1])), path[0]):
         if embedder.count_tokens([heading])[0] <= room:

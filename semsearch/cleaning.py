@@ -51,7 +51,7 @@ def _from_mapping(item: Mapping[str, Any]) -> Document:
 
 def is_id(id: Any) -> bool:
     """Whether a document can have this id."""
-    return isinstance(id, str) and bool(id) and not UNSTORABLE.search(id) and len(id.encode()) <= MAX_ID_BYTES
+    return isinstance(id, str) and bool(id) and _is_storable(id) and len(id.encode()) <= MAX_ID_BYTES
 
 
 def _check_id(id: Any) -> None:
@@ -83,7 +83,12 @@ def storable(text: str) -> str:
     >>> storable("a\\x00b\\ud800")
     'a\ufffdb\ufffd'
     """
-    return UNSTORABLE.sub("\ufffd", text) if UNSTORABLE.search(text) else text
+    return text if _is_storable(text) else UNSTORABLE.sub("\ufffd", text)
+
+
+def _is_storable(text: str) -> bool:
+    # Python knows what is ASCII: then only NUL is looked for, in 0.04 us for 480 characters instead of 2.4 us.
+    return "\0" not in text if text.isascii() else not UNSTORABLE.search(text)
 
 
 def _metadata(metadata: Any) -> Mapping[str, Any]:
@@ -108,12 +113,12 @@ def _plain(metadata: dict[str, Any]) -> bool:
     room = MAX_METADATA_BYTES // 12  # a character is at most 12 bytes of JSON: an emoji is \ud83d\ude00
     for key, value in metadata.items():
         kind = type(value)
-        if type(key) is not str or UNSTORABLE.search(key):
+        if type(key) is not str or not _is_storable(key):
             return False
         room -= len(key) + 4
         if kind is str:
             room -= len(value)
-            if UNSTORABLE.search(value):
+            if not _is_storable(value):
                 return False
         elif kind is int:
             room -= value.bit_length()

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
-from semsearch import chunking, embedders
+from semsearch import chunking, embedders, ingest
 from semsearch import fields as declared_fields
-from semsearch.collection import Collection, Status
+from semsearch.collection import Collection
 from semsearch.config import Settings
 from semsearch.embedders import Embedder
-from semsearch.errors import InvalidInput
-from semsearch.store import indexes, migrate, spaces
+from semsearch.errors import Conflict, InvalidInput
+from semsearch.estimate import Estimate, planned
+from semsearch.road import OnProgress
+from semsearch.store import attachments, embedding_cache, indexes, migrate, spaces, usage
+from semsearch.store.attachments import Wish
 from semsearch.store.complaints import translated
 from semsearch.store.connection import Address, Pools
+from semsearch.store.embedding_cache import Stored
 from semsearch.store.spaces import Space
+from semsearch.store.status import Status
 
 DISTANCES = ("cosine", "l2", "inner_product", "l1")
+EXISTS = "collection {!r} exists already: attach it without settings of its own."
 HALFVEC_FROM = 768  # dimensions; published sweeps show the same recall at half the size (pgvector issue 326)
 
 
@@ -36,6 +44,7 @@ def connect(url: str | None = None, *, settings: Settings | None = None) -> Data
 class Database:
     """A PostgreSQL database with semsearch's schema. Close it, or use it in a `with` block."""
 
+    @translated
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         address = Address(settings)
@@ -61,8 +70,13 @@ class Database:
         chunk_size: int | None = None,
         chunk_overlap: int | None = None,
         index: str = "auto",
+        cache: bool = False,
+        token_budget: int | None = None,
     ) -> Collection:
         """Make a collection. Without a model it takes given embeddings only, of so many dimensions.
+
+        With `cache` embeddings are kept by text beside the collection, so that to embed the same text again costs
+        nothing. `token_budget` is how many tokens a day (UTC) may be sent to the model; the rest waits.
 
         The model is loaded and asked once here, so that a wrong name, key or `dimensions` shows before anything is
         paid for. Raises InvalidInput, Conflict, ModelUnavailable.
@@ -72,8 +86,11 @@ class Database:
             spaces.check_name(connection, name)
         embedder = embedders.load(model, self.settings, dimensions=dimensions) if model else None
         values = _settings(embedder, dimensions, distance, vector_type, chunk_size, chunk_overlap, index)
+        if model is None and (cache or token_budget is not None):
+            raise InvalidInput("cache and token_budget are for collections with a model.")
+        usage.check_budget(token_budget)
         with self._pools.writing.begin() as connection:
-            space = spaces.create(connection, name, declared, **values)
+            space = spaces.create(connection, name, declared, cached=cache, token_budget=token_budget, **values)
         return self._open(space)
 
     @translated
@@ -90,16 +107,108 @@ class Database:
         return [self._open(space).status() for space in every]
 
     @translated
-    def pending(self) -> list[str]:
-        """The names of the collections in which documents wait to be embedded."""
+    def names(self) -> list[str]:
+        """The names of all collections, in order."""
         with self._pools.writing.connect() as connection:
-            return spaces.with_tasks(connection)
+            return [space.name for space in spaces.every(connection)]
 
     @translated
     def drop_collection(self, name: str) -> None:
         """Remove a collection with its documents, chunks and index. Raises NotFound."""
         with self._pools.writing.begin() as connection:
             spaces.drop(connection, spaces.find(connection, name))
+
+    @translated
+    def attach(
+        self,
+        name: str,
+        table: str,
+        *,
+        text: str | Sequence[str],
+        id: str | Sequence[str] | None = None,
+        title: str | None = None,
+        metadata: str | Sequence[str] = (),
+        wait: bool = False,
+        on_progress: OnProgress | None = None,
+        **settings: Any,
+    ) -> Collection:
+        """Make the rows of a table the documents of a collection, now and from now on, by triggers on it.
+
+        `text` names the columns to embed, joined by a blank line, `id` those of a unique key (by default the primary
+        key, in its order). A collection that does not exist is made first, with the `settings` of `create_collection`.
+        Returns at once; workers embed the rows, or this process does with `wait`. Attached again, with other columns
+        or to bring back triggers that were lost, only what differs is embedded.
+
+        Raises NotFound, InvalidInput, Conflict: also when a transaction keeps the table locked for ten seconds.
+        """
+        wish = Wish(table, _names(text), None if id is None else _names(id), title, _names(metadata))
+        with self._pools.writing.connect() as connection:
+            attachments.check(connection, wish)
+            is_new = not spaces.is_there(connection, name)
+        if settings and not is_new:
+            raise Conflict(EXISTS.format(name))
+        if is_new:
+            self.create_collection(name, **settings)
+        try:
+            with self._pools.writing.begin() as connection:
+                attachments.attach(connection, name, wish)
+        except BaseException:
+            if is_new:
+                self.drop_collection(name)
+            raise
+        collection = self.collection(name)
+        if wait:
+            ingest.raise_failures(collection.work(on_progress))
+        return collection
+
+    @translated
+    def estimate_attach(
+        self,
+        name: str,
+        table: str,
+        *,
+        text: str | Sequence[str],
+        id: str | Sequence[str] | None = None,
+        title: str | None = None,
+        metadata: str | Sequence[str] = (),
+        on_progress: OnProgress | None = None,
+        **settings: Any,
+    ) -> Estimate:
+        """What `attach` with the same arguments would cost; nothing is written, nothing sent. It raises the same."""
+        wish = Wish(table, _names(text), None if id is None else _names(id), title, _names(metadata))
+        with self._pools.writing.connect() as connection:
+            attachment = attachments.check(connection, wish)
+            there = spaces.find(connection, name) if spaces.is_there(connection, name) else None
+        if there and settings:
+            raise Conflict(EXISTS.format(name))
+        space = replace(there, attachment=attachment) if there else planned(name, attachment, self.settings, **settings)
+        return self._open(space).estimator(on_progress).table()
+
+    @translated
+    def detach(self, name: str) -> None:
+        """Take the triggers off the table, and its chunks out of the collection, which stays, empty.
+
+        Raises NotFound, InvalidInput when it is not attached, Conflict when the table stays locked.
+        """
+        with self._pools.writing.begin() as connection:
+            attachments.detach(connection, spaces.find(connection, name).name)
+
+    @translated
+    def cache(self) -> list[Stored]:
+        """What the cache of document embeddings holds, by model."""
+        with self._pools.writing.connect() as connection:
+            return embedding_cache.every(connection)
+
+    @translated
+    def clear_cache(self, older_than: timedelta = timedelta()) -> int:
+        """Forget cached embeddings that are at least so old; returns how many. What is stored stays searchable."""
+        with self._pools.writing.begin() as connection:
+            return embedding_cache.clear(connection, older_than)
+
+    @property
+    def pools(self) -> Pools:
+        """Its connections, for the worker, which stands on this door."""
+        return self._pools
 
     def _open(self, space: Space) -> Collection:
         return Collection(self._pools, self.settings, space)
@@ -135,7 +244,7 @@ def _settings(
     _one_of("vector_type", vector_type, ("vector", "halfvec"))
     if index in ("hnsw", "ivfflat"):
         indexes.check(index, size, vector_type, distance)
-    cut = _chunking(embedder, chunk_size, chunk_overlap)
+    cut = chunking.settle(embedder, chunk_size, chunk_overlap) if embedder else chunking.Chunking(0, 0)
     return {
         "model": embedder.model if embedder else None,
         "dimensions": size,
@@ -146,22 +255,14 @@ def _settings(
         "chunk_overlap": cut.overlap,
         "index_kind": index,
         "fingerprint": embedder.fingerprint if embedder else None,
+        "probe": embedder.probe() if embedder else None,
     }
+
+
+def _names(given: str | Sequence[str]) -> Sequence[str]:
+    return [given] if isinstance(given, str) else given
 
 
 def _one_of(name: str, value: str, allowed: Sequence[str]) -> None:
     if value not in allowed:
         raise InvalidInput(f"{name} {value!r} is not one of {', '.join(allowed)}.")
-
-
-def _chunking(embedder: Embedder | None, size: int | None, overlap: int | None) -> chunking.Chunking:
-    if embedder is None:
-        return chunking.Chunking(0, 0)
-    for name, value in (("chunk_size", size), ("chunk_overlap", overlap)):
-        if value is not None and type(value) is not int:
-            raise InvalidInput(f"{name} is a whole number; got {value!r}.")
-    usual = chunking.default(embedder)
-    size = usual.size if size is None else size
-    settled = chunking.Chunking(size, size // 8 if overlap is None else overlap)
-    chunking.check(settled, embedder)
-    return settled

@@ -9,6 +9,7 @@ SemsearchError
 ├── DatabaseUnavailable     no connection, or the server cannot do what is needed
 │   └── SchemaMismatch      the database is behind or ahead of this program
 └── ModelUnavailable        the embedding model cannot be loaded or called
+    ├── BudgetExhausted     the collection's tokens of today are used up
     ├── ProviderBusy        a provider asked us to wait (429, 5xx); nothing is wrong with the texts
     └── UnusableEmbedding   the model answered with something that is not an embedding
 
@@ -91,6 +92,16 @@ class ProviderBusy(ModelUnavailable):
     code = "provider_busy"
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class BudgetExhausted(ModelUnavailable):
+    """The collection's token budget of today is used up; `retry_after` in seconds, when the next day begins."""
+
+    code = "budget_exhausted"
+
+    def __init__(self, message: str, retry_after: float) -> None:
         super().__init__(message)
         self.retry_after = retry_after
 

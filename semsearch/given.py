@@ -12,8 +12,8 @@ from semsearch.embedding import check_fits, given_hash
 from semsearch.errors import InvalidInput, UnusableEmbedding
 from semsearch.records import Document, Embedding
 from semsearch.store import binary_copy, chunks, documents, tasks
-from semsearch.store.connection import in_transaction
 from semsearch.store.spaces import Space
+from semsearch.store.transactions import in_transaction
 
 
 def put(engine: Engine, space: Space, batch: Sequence[Document], source: str | None) -> documents.Put:
@@ -65,9 +65,10 @@ def _fence_workers(connection: Connection, space: Space, batch: Sequence[Documen
     Also for new documents: one of the same id may have been deleted just now. Documents, tasks, chunks: whoever locks
     them in this order cannot deadlock.
     """
-    ids = [document.id for document in batch]
-    tasks.discard(connection, space, ids)
-    tasks.forgive(connection, space, ids)
+    if tasks.any_for(connection, space):
+        ids = [document.id for document in batch]
+        tasks.discard(connection, space, ids)
+        tasks.forgive(connection, space, ids)
 
 
 def _chunks(

@@ -12,15 +12,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection
-
-from semsearch import cleaning, given, work
-from semsearch.errors import IngestError, InvalidInput
+from semsearch import cleaning, given, pipeline
+from semsearch.errors import Conflict, IngestError, InvalidInput
 from semsearch.records import Document
 from semsearch.road import Report, Road
 from semsearch.sources import Broken, Source
-from semsearch.store import documents, leases, removal, tasks
-from semsearch.store.connection import in_transaction
+from semsearch.store import backfill, documents, leases, removal, tasks
+from semsearch.store import source as rows
+from semsearch.store.spaces import Space
+from semsearch.store.transactions import in_transaction
 
 BATCH_DOCUMENTS = 8192
 BATCH_BYTES = 16 * 2**20  # of text and given embeddings
@@ -34,10 +34,9 @@ Item = Document | Mapping[str, Any]  # what users put
 def ingest(road: Road, source: Source, *, wait: bool = True, prune: bool = False) -> Report:
     """Bring a source in; `prune` deletes what it no longer has. Broken items are reported and stay as they were."""
     road.total = source.total
-    with _reported(road) as connection:
-        seen = documents.Seen(connection) if prune else None
-        _bring(road, _batches(source), source.name, wait, seen)
-        if seen:
+    with _reported(road), documents.Seen() as seen:
+        _bring(road, in_batches(source), source.name, wait, seen if prune else None)
+        if prune:
             _prune(road, seen, source.name)
     return road.report
 
@@ -45,13 +44,32 @@ def ingest(road: Road, source: Source, *, wait: bool = True, prune: bool = False
 def put(road: Road, items: Iterable[Item], *, wait: bool = True) -> Report:
     """Bring documents in; returns when they are searchable, or with wait=False when their tasks are written."""
     with _reported(road):
-        _bring(road, _batches(items), None, wait, None)
+        _bring(road, in_batches(items), None, wait, None)
     return road.report
 
 
 def catch_up(road: Road) -> Report:
-    """Do the tasks of the collection until none is left."""
-    return put(road, ())
+    """Do the tasks of the collection until none is left; of an attached table, until every row has become one."""
+    with _reported(road):
+        if road.space.attachment is not None:
+            _fill(road)
+        _bring(road, (), None, True, None)
+    return road.report
+
+
+def _fill(road: Road) -> None:
+    """Go through the rows that an attached table has already. Raises Conflict when it cannot be read."""
+    problem = in_transaction(road.engine, lambda connection: rows.check(connection, road.space))
+    if problem:
+        raise Conflict(f"{problem}.")
+    road.total = in_transaction(road.engine, lambda connection: rows.count(connection, road.space))
+    with leases.Worker(road.address) as worker:
+        while True:
+            moved = in_transaction(road.engine, lambda connection: backfill.step(connection, road.space))
+            if not moved and in_transaction(road.engine, lambda connection: backfill.is_done(connection, road.space)):
+                return
+            if not pipeline.do(road, worker) and not moved:
+                time.sleep(POLL)
 
 
 def raise_failures(report: Report) -> None:
@@ -66,14 +84,12 @@ def raise_failures(report: Report) -> None:
 
 
 @contextmanager
-def _reported(road: Road) -> Iterator[Connection]:
+def _reported(road: Road) -> Iterator[None]:
     """Times the run and collects what failed in it, by the database's clock."""
     begun = time.monotonic()
-    with road.engine.connect() as connection:
-        since = tasks.now(connection)
-        connection.commit()
-        yield connection
-        road.report.failed = tasks.failed(connection, road.space, since)
+    since = in_transaction(road.engine, tasks.now)
+    yield
+    road.report.failed = in_transaction(road.engine, lambda connection: tasks.failed(connection, road.space, since))
     road.report.seconds = time.monotonic() - begun
 
 
@@ -92,12 +108,12 @@ def _bring(
     with leases.Worker(road.address) as worker:
         for batch in batches:
             road.tell(_take(road, batch, source, seen))
-            while work.do(road, worker):
+            while pipeline.do(road, worker):
                 pass
         _wait_for_others(road, worker)
 
 
-def _batches(items: Iterable[Item | Broken]) -> Iterator[list[Item | Broken]]:
+def in_batches(items: Iterable[Item | Broken]) -> Iterator[list[Item | Broken]]:
     """Batches bounded in number and in bytes, so that memory is, too."""
     batch: list[Item | Broken] = []
     size = 0
@@ -113,9 +129,11 @@ def _batches(items: Iterable[Item | Broken]) -> Iterator[list[Item | Broken]]:
 
 def _size(item: Item | Broken) -> int:
     """About how many bytes an item has; whatever it is, for it has not been checked yet."""
+    if isinstance(item, Document):
+        return _length(item.text) + 4 * _length(item.embedding)
     if isinstance(item, Mapping):
         return _length(item.get("text")) + 4 * _length(item.get("embedding"))
-    return _length(getattr(item, "text", None)) + 4 * _length(getattr(item, "embedding", None))
+    return 0
 
 
 def _length(value: Any) -> int:
@@ -127,6 +145,15 @@ def _length(value: Any) -> int:
 
 def _take(road: Road, batch: Sequence[Item | Broken], source: str | None, seen: documents.Seen | None) -> int:
     """Write a batch into the database; returns how many of its documents need no further work."""
+    fresh, broken = cleaned(road.space, batch, source)
+    road.report.broken += broken
+    if seen:
+        seen.add([*(document.id for document in fresh), *(cleaning.storable(item.id) for item in broken if item.id)])
+    return len(batch) - len(fresh) + _store(road, fresh, source)
+
+
+def cleaned(space: Space, batch: Sequence[Item | Broken], source: str | None) -> tuple[list[Document], list[Broken]]:
+    """The documents as they will be stored, the last of each id, and what cannot be; without a source that raises."""
     fresh: dict[str, Document] = {}
     broken: list[Broken] = []
     for item in batch:
@@ -134,16 +161,13 @@ def _take(road: Road, batch: Sequence[Item | Broken], source: str | None, seen: 
             if isinstance(item, Broken):
                 broken.append(item)
             else:
-                document = cleaning.document(item, road.space.field_types)
+                document = cleaning.document(item, space.field_types)
                 fresh[document.id] = document
         except InvalidInput as error:
             if source is None:
                 raise
             broken.append(Broken(source, str(error), item.id if isinstance(item, Document) else None))
-    road.report.broken += broken
-    if seen:
-        seen.add([*fresh, *(cleaning.storable(item.id) for item in broken if item.id)])
-    return len(batch) - len(fresh) + _store(road, list(fresh.values()), source)
+    return list(fresh.values()), broken
 
 
 def _store(road: Road, batch: Sequence[Document], source: str | None) -> int:
@@ -173,15 +197,13 @@ def _count(report: Report, done: documents.Put, number: int) -> None:
 
 def _wait_for_others(road: Road, worker: leases.Worker) -> None:
     """Until everything put so far is done: by us, or by another worker whose lease we see."""
-    with road.engine.begin() as connection:
-        latest = tasks.latest_version(connection)
+    latest = in_transaction(road.engine, tasks.latest_version)
     for look in itertools.count():
-        with road.engine.begin() as connection:
-            if not tasks.pending(connection, road.space, latest):
-                return
-            if look % SWEEP == 0:
-                leases.release_dead(connection)
-        if not work.do(road, worker):
+        if not in_transaction(road.engine, lambda connection: tasks.pending(connection, road.space, latest)):
+            return
+        if look % SWEEP == 0:
+            in_transaction(road.engine, leases.release_dead)
+        if not pipeline.do(road, worker):
             time.sleep(POLL)
 
 
@@ -195,4 +217,4 @@ def _prune(road: Road, seen: documents.Seen, source: str) -> None:
     elif not report.added + report.changed + report.unchanged:
         raise InvalidInput(f"{source} holds no documents: not pruning. `semsearch delete --all` empties a collection.")
     else:
-        report.deleted = removal.prune(seen.connection, road.space, source)
+        report.deleted = removal.prune(road.engine, road.space, source, seen)

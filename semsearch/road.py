@@ -27,7 +27,10 @@ OnProgress = Callable[[Progress], None]
 
 @dataclass
 class Report:
-    """What became of what was put. `chunks` were stored, for `embedded` of them the model was called."""
+    """What became of what was put.
+
+    `chunks` were stored; `embedded` texts went to the model, `cached` ones did not have to: the cache had them.
+    """
 
     added: int = 0
     changed: int = 0
@@ -35,9 +38,29 @@ class Report:
     deleted: int = 0
     chunks: int = 0
     embedded: int = 0
+    cached: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     broken: list[Broken] = field(default_factory=list)
     seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What became of one portion of the documents that were claimed.
+
+    `documents` were stored or removed, `failed` of them given up; `delayed` are tried again later, `fenced` ones soon:
+    they changed, or are just being deleted.
+    """
+
+    claimed: int
+    documents: int
+    failed: int
+    delayed: int
+    fenced: int
+    chunks: int
+    embedded: int
+    cached: int
+    tokens: int
 
 
 @dataclass
@@ -52,6 +75,7 @@ class Road:
     total: int | None = None
     report: Report = field(default_factory=Report)
     done: int = 0
+    on_stored: Callable[[Stored], None] | None = None
 
     def tell(self, more: int) -> None:
         self.done += more

@@ -22,8 +22,8 @@ from semsearch.embedding import check_fits
 from semsearch.errors import InvalidInput, NotFound, UnusableEmbedding
 from semsearch.records import Embedding, Hits
 from semsearch.store import indexes, queries, query_cache, spaces
-from semsearch.store.connection import again_when_lost
 from semsearch.store.spaces import Space
+from semsearch.store.transactions import again_when_lost
 
 MAX_TOP_K = 1000  # hnsw.ef_search goes no further (pgvector README, "Query Options")
 MAX_QUERY_BYTES = 32 * 2**10

@@ -1,26 +1,18 @@
-"""Does tasks: claims documents, reads, chunks and embeds them, and stores the embeddings behind the fence.
-
-While the model is at work on one portion, the next one is read and chunked and the one before is stored: the model
-never waits for the database (0.90 of its own speed one after the other, measured with MiniLM on two cores).
-"""
+"""Does tasks by the portion: reads and chunks claimed documents, and stores their embeddings behind the fence."""
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
 from semsearch import embedding
-from semsearch.errors import DatabaseUnavailable
-from semsearch.road import Road
-from semsearch.store import chunks, leases, tasks
-from semsearch.store.connection import in_transaction
+from semsearch.errors import SemsearchError
+from semsearch.road import Road, Stored
+from semsearch.store import chunks, complaints, leases, tasks, usage
 from semsearch.store.spaces import Space
+from semsearch.store.transactions import in_transaction
 
 CLAIM = 256  # documents leased at once: 1 s to 3 s of embedding on two cores
 MAX_ATTEMPTS = 8
@@ -29,112 +21,130 @@ ALONE_FROM = 3  # a document whose worker died twice is embedded alone, so that 
 
 @dataclass(frozen=True)
 class Portion:
-    """Claimed documents as they were read together, and what is to be embedded for them."""
+    """Claimed documents of one road as they were read together, and what is to be embedded for them."""
 
+    road: Road
     claims: Sequence[tasks.Claim]
     works: Sequence[tasks.Work]
     stored: embedding.Hashes
     plan: embedding.Plan
 
 
-def do(road: Road, worker: leases.Worker) -> int:
-    """Bring documents up to date until none can be claimed; returns how many were claimed."""
-    held: dict[str, tasks.Claim] = {}
+class Unchunkable(Exception):
+    """One of the documents read makes chunking fail in a way that nobody foresaw."""
+
+
+def claim(road: Road, worker: leases.Worker, count: int, place: tasks.Place | None = None) -> list[tasks.Claim]:
+    """Lease up to `count` documents; the claim is committed, and with it an attempt charged to each of them."""
+
+    def run(connection: Connection) -> list[tasks.Claim]:
+        return tasks.claim(connection, road.space, worker.number, count, worker.lease, place)
+
+    return in_transaction(road.engine, run)
+
+
+def read(road: Road, claims: Sequence[tasks.Claim]) -> Portion:
+    """Text and versions in one statement; then chunks, with no transaction open. Raises Unchunkable."""
+    works, stored = _look(road, claims)
+    hopeless = {work.claim.document_id: work.claim.reason for work in works if work.claim.attempt > MAX_ATTEMPTS}
+    refused = {work.claim.document_id: work.refusal for work in works if work.refusal}
+    tried = [work for work in works if work.claim.document_id not in hopeless.keys() | refused]
     try:
-        return _do(road, worker, held)
-    except BaseException:
-        # The model is unavailable, the user pressed Ctrl-C: nobody need wait for our leases to expire.
-        with contextlib.suppress(DBAPIError, DatabaseUnavailable), road.engine.begin() as connection:
-            leases.end(connection, road.space, list(held.values()))
-        raise
+        plan = embedding.plan(road.space, tried, stored, road.embedder)
+    except Exception as error:
+        if isinstance(error, SemsearchError) or complaints.is_from_database(error):
+            raise
+        raise Unchunkable(type(error).__name__) from error
+    died = f"given up: {MAX_ATTEMPTS} workers died while they embedded it"
+    plan.failed.update({id: reason or died for id, reason in hopeless.items()} | refused)
+    return Portion(road, claims, works, stored, plan)
 
 
-def _do(road: Road, worker: leases.Worker, held: dict[str, tasks.Claim]) -> int:
-    count = 0
-    before: tuple[Portion, Future[embedding.Prepared]] | None = None
-    stopped = threading.Event()
-    try:
-        for portion in _portions(road, worker, held):
-            count += len(portion.claims)
-            embedded = _embed_behind(portion.plan, before and before[1], stopped)
-            if before:
-                _store(road, before[0], before[1].result(), held)
-            before = portion, embedded
-        if before:
-            _store(road, before[0], before[1].result(), held)
-    finally:
-        stopped.set()
-    return count
+def unreadable(road: Road, claim: tasks.Claim, reason: str) -> Portion:
+    """A document that cannot be chunked: to be tried again later, and given up after so many attempts."""
+    works, stored = _look(road, [claim])
+    return Portion(road, [claim], works, stored, embedding.Plan(road.space, delayed={claim.document_id: reason}))
 
 
-def _embed_behind(
-    plan: embedding.Plan, before: Future[embedding.Prepared] | None, stopped: threading.Event
-) -> Future[embedding.Prepared]:
-    """Embed once the portion before is done; not when it could not be (a provider that is down is not asked again).
-
-    A daemon thread, not a pool, whose threads Python joins at its end: Ctrl-C must not wait for a provider that hangs.
-    """
-    future: Future[embedding.Prepared] = Future()
-
-    def run() -> None:
-        try:
-            if before:
-                before.result()
-            if not stopped.is_set():
-                future.set_result(embedding.embed(plan))
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=run, name="semsearch-embed", daemon=True).start()
-    return future
-
-
-def _portions(road: Road, worker: leases.Worker, held: dict[str, tasks.Claim]) -> Iterator[Portion]:
-    while claims := _claim(road, worker):
-        held.update({claim.document_id: claim for claim in claims})
-        together = [claim for claim in claims if claim.attempt < ALONE_FROM]
-        alone = [[claim] for claim in claims if claim.attempt >= ALONE_FROM]
-        for group in filter(None, [together, *alone]):
-            with road.engine.connect() as connection:
-                portions = list(tasks.portions(connection, road.space, group))
-            for portion in portions:
-                yield _read(road, portion)
-
-
-def _claim(road: Road, worker: leases.Worker) -> list[tasks.Claim]:
-    with road.engine.begin() as connection:
-        return tasks.claim(connection, road.space, worker.number, CLAIM, worker.lease)
-
-
-def _read(road: Road, claims: Sequence[tasks.Claim]) -> Portion:
-    """Text and versions in one statement; then chunks, with no transaction open."""
-    with road.engine.connect() as connection:
+def _look(road: Road, claims: Sequence[tasks.Claim]) -> tuple[list[tasks.Work], embedding.Hashes]:
+    def run(connection: Connection) -> tuple[list[tasks.Work], embedding.Hashes]:
         works = tasks.read(connection, road.space, claims)
-        stored = chunks.hashes(connection, road.space, [claim.document_id for claim in claims])
-    hopeless = {work.claim.document_id for work in works if work.claim.attempt > MAX_ATTEMPTS}
-    tried = [work for work in works if work.claim.document_id not in hopeless]
-    plan = embedding.plan(road.space, tried, stored, road.embedder)
-    plan.failed.update(dict.fromkeys(hopeless, f"given up: {MAX_ATTEMPTS} workers died while they embedded it"))
-    return Portion(claims, works, stored, plan)
+        return works, chunks.hashes(connection, road.space, [claim.document_id for claim in claims])
+
+    return in_transaction(road.engine, run)
 
 
-def _store(road: Road, portion: Portion, prepared: embedding.Prepared, held: dict[str, tasks.Claim]) -> None:
-    """Store what is still true, in one transaction."""
+def store(worker: leases.Worker, portion: Portion, prepared: embedding.Prepared) -> None:
+    """Store what is still true, in one transaction, and tell the road."""
+    road = portion.road
+
+    def run(connection: Connection) -> list[tasks.Work]:
+        finished = write(connection, road.space, portion.works, prepared, portion.stored)
+        usage.add(connection, road.space, worker.number, **_counts(finished, prepared))
+        return finished
+
     try:
-        finished = in_transaction(
-            road.engine, lambda connection: write(connection, road.space, portion.works, prepared, portion.stored)
-        )
+        finished = in_transaction(road.engine, run)
     except chunks.CONFLICTS:
         # Chunks came to be where we saw none, or those whose embeddings we meant to keep are gone (the document was
         # deleted and inserted again): read again. The leases are still ours.
-        again = _read(road, portion.claims)
-        _store(road, again, embedding.embed(again.plan), held)
+        again = read(road, portion.claims)
+        store(worker, again, embedding.embed(again.plan, road.engine, worker.number).after(prepared))
         return
-    for claim in portion.claims:
-        held.pop(claim.document_id, None)
-    road.report.chunks += sum(len(prepared.rows.get(work.claim.document_id, ())) for work in finished)
+    except Exception as error:
+        if not complaints.blames_data(error):
+            raise
+        _store_apart(worker, portion, prepared, error)
+        return
+    _tell(portion, prepared, finished)
+
+
+def _store_apart(worker: leases.Worker, portion: Portion, prepared: embedding.Prepared, error: Exception) -> None:
+    """In halves, down to the document that PostgreSQL does not take: a field too long for its index, for example."""
+    works = portion.works
+    if len(works) == 1:
+        id = works[0].claim.document_id
+        if id in prepared.failed:
+            raise error
+        store(worker, portion, replace(prepared, failed={id: str(complaints.translate(error))}, rows={}))
+        return
+    half = len(works) // 2
+    counted = replace(prepared, embedded=0, cached=0, tokens=0)
+    for part, made in ((works[:half], prepared), (works[half:], counted)):
+        store(worker, replace(portion, claims=[work.claim for work in part], works=part), made)
+
+
+def _tell(portion: Portion, prepared: embedding.Prepared, finished: Sequence[tasks.Work]) -> None:
+    road, counts = portion.road, _counts(finished, prepared)
+    road.report.chunks += counts["chunks"]
     road.report.embedded += prepared.embedded
+    road.report.cached += prepared.cached
     road.tell(len(finished))
+    if road.on_stored:
+        done = {work.claim.document_id for work in finished}
+        waiting = [work for work in portion.works if work.versions and work.claim.document_id not in done]
+        delayed = [work for work in waiting if work.claim.document_id in prepared.delayed]
+        left = [work for work in waiting if work.claim.document_id in prepared.left]
+        road.on_stored(
+            Stored(
+                claimed=len(portion.claims),
+                failed=len(done & (prepared.failed.keys() | prepared.delayed.keys())),
+                delayed=len(delayed),
+                fenced=len(waiting) - len(delayed) - len(left),
+                **counts,
+            )
+        )
+
+
+def _counts(finished: Sequence[tasks.Work], prepared: embedding.Prepared) -> dict[str, int]:
+    """What was done, as `usage` counts it."""
+    return {
+        "documents": len(finished),
+        "chunks": sum(len(prepared.rows.get(work.claim.document_id, ())) for work in finished),
+        "embedded": prepared.embedded,
+        "cached": prepared.cached,
+        "tokens": prepared.tokens,
+    }
 
 
 def write(
@@ -145,7 +155,10 @@ def write(
     stored: embedding.Hashes,
 ) -> list[tasks.Work]:
     """Store the documents the fence lets through and end their leases; returns those documents."""
-    finished = tasks.fence(connection, space, works)
+    later = [work.claim for work in works if work.claim.document_id in prepared.delayed and _has_attempts(work)]
+    waiting = {claim.document_id for claim in later} | prepared.left
+    done = [work for work in works if work.claim.document_id not in waiting]
+    finished = tasks.fence(connection, space, done)
     ids = [work.claim.document_id for work in finished]
     rows = {id: prepared.rows.get(id, []) for id in ids}
     new = [id for id in ids if rows[id] and id not in stored]
@@ -155,15 +168,22 @@ def write(
     if replaced:
         chunks.replace(connection, space, _encoded(space, rows, replaced), replaced)
     tasks.forgive(connection, space, ids)
+    reasons = prepared.failed | prepared.delayed
     for work in finished:
-        if work.claim.document_id in prepared.failed:
-            tasks.give_up(connection, space, work, prepared.failed[work.claim.document_id])
+        if work.claim.document_id in reasons:
+            tasks.give_up(connection, space, work, reasons[work.claim.document_id])
     # What is fenced although its task is still there, somebody is just deleting. To try again at once, and to pay the
     # model each time, could go on for as long as he leaves his transaction open.
     let_through = set(ids)
-    leases.postpone(connection, space, [w.claim for w in works if w.claim.document_id not in let_through])
-    leases.end(connection, space, [work.claim for work in works])
+    leases.postpone(connection, space, [w.claim for w in done if w.claim.document_id not in let_through])
+    leases.back_off(connection, space, later, prepared.delayed)
+    delayed = {claim.document_id for claim in later}
+    leases.end(connection, space, [work.claim for work in works if work.claim.document_id not in delayed])
     return finished
+
+
+def _has_attempts(work: tasks.Work) -> bool:
+    return work.claim.attempt < MAX_ATTEMPTS
 
 
 def _encoded(space: Space, rows: Mapping[str, list[chunks.Row]], ids: Iterable[str]) -> Iterator[list[bytes]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -37,6 +38,8 @@ home_key = pytest.StashKey[Path]()
 def pytest_configure(config: pytest.Config) -> None:
     """One home for the server of the whole run; xdist's workers are told by their controller."""
     _isolate()
+    # A shell lets its background jobs ignore SIGINT, and they hand that down: tests of Ctrl-C would wait for ever.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     told = getattr(config, "workerinput", {}).get("semsearch_home")
     if told is None:
         home = Path(tempfile.mkdtemp(prefix="semsearch-test-"))

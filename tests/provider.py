@@ -25,6 +25,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ class State:
 
     def next_fault(self) -> dict[str, Any]:
         with self.lock:
-            return self.script.pop(0) if self.script else {"fault": "none"}
+            return self.script.pop(0) if self.script else self.rules.get("always", {"fault": "none"})
 
 
 Answer = dict[str, Any]
@@ -103,6 +104,9 @@ class Handler(BaseHTTPRequestHandler):
         rules = self.state.rules
         if rules.get("poison") and any(rules["poison"] in text for text in inputs):
             return {"message": "'$.input' is invalid. Please check the API reference.", "type": "invalid_request_error"}
+        if len(inputs) > rules.get("max_inputs", 10**9):
+            message = f"Invalid 'input': array too long. Expected at most {rules['max_inputs']} items."
+            return {"message": message, "type": "invalid_request_error", "code": "array_above_max_length"}
         if sum(map(len, inputs)) > rules.get("max_characters", 10**9):
             message = f"Requested {sum(map(len, inputs))} tokens, max {rules['max_characters']} tokens per request"
             return {"message": message, "type": "max_tokens_per_request", "code": "max_tokens_per_request"}
@@ -111,12 +115,17 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, request: dict[str, Any]) -> Answer:
         dimensions = request.get("dimensions", DIMENSIONS)
         packed = request.get("encoding_format") == "base64" and not self.state.rules.get("floats")
+        odd = self.state.rules.get("odd", {"word": "\0"})
         data = []
         for index, text in enumerate(request["input"]):
-            found = vector(text, dimensions)
+            found = vector(self.state.rules.get("seed", "") + text, dimensions)
             embedding = base64.b64encode(found.tobytes()).decode() if packed else found.tolist()
+            if odd["word"] in text:
+                embedding = odd["embedding"]
             data.append({"object": "embedding", "index": index, "embedding": embedding})
-        return {"object": "list", "data": data, "model": request["model"]}
+        each = self.state.rules.get("tokens")
+        usage = {} if each is None else {"usage": {"total_tokens": each * len(data)}}
+        return {"object": "list", "data": data, "model": request["model"], **usage}
 
     def reply(self, status: int, content: Any, headers: dict[str, str] | None = None) -> None:
         self.send(status, content if isinstance(content, bytes) else json.dumps(content).encode(), headers)
@@ -148,6 +157,12 @@ def status(handler: Handler, fault: dict[str, Any], answer: Answer) -> None:
 def hang(handler: Handler, fault: dict[str, Any], answer: Answer) -> None:
     time.sleep(fault.get("seconds", 5))
     handler.close_connection = True
+
+
+def slow(handler: Handler, fault: dict[str, Any], answer: Answer) -> None:
+    """The right answer, after some `seconds`."""
+    time.sleep(fault["seconds"])
+    handler.reply(200, answer)
 
 
 def drip(handler: Handler, fault: dict[str, Any], answer: Answer) -> None:
@@ -184,8 +199,12 @@ def raw(handler: Handler, fault: dict[str, Any], answer: Answer) -> None:
 
 def bomb(handler: Handler, fault: dict[str, Any], answer: Answer) -> None:
     """100 MB of spaces in 100 kB."""
-    body = gzip.compress(b" " * 100_000_000, compresslevel=1)
-    handler.send(fault.get("status", 200), body, {"Content-Encoding": "gzip"})
+    handler.send(fault.get("status", 200), _bomb(), {"Content-Encoding": "gzip"})
+
+
+@cache
+def _bomb() -> bytes:
+    return gzip.compress(b" " * 100_000_000, compresslevel=1)
 
 
 def flood(handler: Handler, fault: dict[str, Any], answer: Answer) -> None:
@@ -222,7 +241,7 @@ def embedding(handler: Handler, fault: dict[str, Any], answer: Answer) -> None:
 
 
 FAULTS: Faults = {
-    found.__name__: found for found in (none, status, hang, drip, reset, raw, bomb, flood, items, embedding)
+    found.__name__: found for found in (none, status, hang, slow, drip, reset, raw, bomb, flood, items, embedding)
 }
 
 
@@ -251,7 +270,13 @@ class Provider:
         self._post("/script", list(faults))
 
     def rules(self, **rules: Any) -> None:
-        """`poison`: a word no text may have; `max_characters` a request; `floats`: never base64."""
+        """What holds for all requests.
+
+        `poison`: a word no text may have; `max_inputs` and `max_characters` of a request; `floats`: never base64;
+        `odd`: {"word", "embedding"}, what texts with the word become; `seed`: another model under the same name;
+        `tokens`: what each text is said to have cost; `always`: the fault of every request that the script does not
+        reach.
+        """
         self._post("/rules", rules)
 
     def reset(self) -> None:

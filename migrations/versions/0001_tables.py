@@ -121,6 +121,7 @@ UPGRADE = (
 DOWNGRADE = (
     "DROP SCHEMA collections CASCADE",
     "DROP FUNCTION IF EXISTS semsearch.enqueue_document() CASCADE",
+    "DROP FUNCTION IF EXISTS semsearch.remove_chunks(integer, text)",
     "DROP FUNCTION IF EXISTS semsearch.to_date(jsonb) CASCADE",
     "DROP FUNCTION IF EXISTS semsearch.to_timestamp(jsonb) CASCADE",
     "DROP TABLE semsearch.query_embeddings",

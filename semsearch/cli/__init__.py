@@ -1,6 +1,6 @@
 """The command line: one command a file, each a thin layer over `semsearch.connect()`.
 
-`main()` is the whole program. `commands.py` finds a command's file when it is asked for, `failures.py` turns what
+`main()` is the whole program. `commands.py` finds a command's file when it is asked for, `complaints.py` turns what
 goes wrong into one line and an exit code; nothing heavier than click is imported before a command runs.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command (`sys.argv` without arguments) and return its exit code."""
-    from semsearch.cli import commands, failures
+    from semsearch.cli import commands, complaints
 
-    failures.keep_streams_writable()
-    return failures.run(lambda: commands.semsearch.main(arguments, prog_name="semsearch", standalone_mode=False))
+    complaints.keep_streams_writable()
+    return complaints.run(lambda: commands.semsearch.main(arguments, prog_name="semsearch", standalone_mode=False))

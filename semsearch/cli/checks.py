@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
 from semsearch.cli import output
-from semsearch.cli.create import DEFAULT_MODEL
+from semsearch.cli.creation import DEFAULT_MODEL
 from semsearch.errors import SemsearchError
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ def which_database(settings: Settings, given_by: str) -> Check:
 
 
 def database(settings: Settings) -> Iterator[Check]:
-    """Whether the server answers, and whether it, pgvector and our schema are recent enough."""
+    """Whether the server answers, whether it, pgvector and our schema are recent enough; then what is in it."""
+    from semsearch.cli import contents
     from semsearch.store import migrate
     from semsearch.store.connection import Address
 
@@ -70,11 +71,13 @@ def database(settings: Settings) -> Iterator[Check]:
     yield server(found)
     yield pgvector(found)
     yield schema(found, embedded=address.embedded is not None)
+    if found["revision"] == migrate.head():
+        yield from contents.every(settings)
 
 
 def server(found: Mapping[str, Any]) -> Check:
     """PostgreSQL itself."""
-    from semsearch.store.connection import MINIMUM_SERVER
+    from semsearch.store.fitness import MINIMUM_SERVER
 
     if found["server_number"] < MINIMUM_SERVER:
         return Check("PostgreSQL", "fail", found["server"], "semsearch needs PostgreSQL 15 or newer.")
@@ -83,7 +86,7 @@ def server(found: Mapping[str, Any]) -> Check:
 
 def pgvector(found: Mapping[str, Any]) -> Check:
     """The one extension that is needed."""
-    from semsearch.store.connection import MINIMUM_PGVECTOR, SOUND_PGVECTOR, parse_version
+    from semsearch.store.fitness import MINIMUM_PGVECTOR, SOUND_PGVECTOR, parse_version
 
     installed, available = found["pgvector"], found["pgvector_available"]
     if installed is None and available is None:

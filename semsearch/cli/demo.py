@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from semsearch.cli import connection, hits, output, progress, report
-from semsearch.cli.create import DEFAULT_MODEL
+from semsearch.cli.creation import DEFAULT_MODEL
 from semsearch.errors import NotFound
 
 if TYPE_CHECKING:

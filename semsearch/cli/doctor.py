@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from semsearch.cli import checks, connection, failures, options, output
+from semsearch.cli import checks, complaints, connection, options, output
 
 STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 
@@ -29,15 +29,15 @@ def command(as_json: bool) -> None:
         for check in made:
             _print(check)
     if any(check.state == "fail" for check in made):
-        click.get_current_context().exit(failures.UNAVAILABLE)
+        click.get_current_context().exit(complaints.UNAVAILABLE)
 
 
 def _print(check: checks.Check) -> None:
     from rich.text import Text
 
-    line = Text.assemble((f"{check.state:<4}", STYLES[check.state]), "  ", (f"{check.name:<10}", "bold"), "  ")
+    line = Text.assemble((f"{check.state:<4}", STYLES[check.state]), "  ", (f"{check.name:<11}", "bold"), "  ")
     line.append(output.printable(check.found))
     console = output.console()
     console.print(line, soft_wrap=True)
     if check.advice:
-        console.print(Text(f"{'':18}{check.advice}", style="dim"), soft_wrap=True)
+        console.print(Text(f"{'':19}{check.advice}", style="dim"), soft_wrap=True)

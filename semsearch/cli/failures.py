@@ -1,100 +1,168 @@
-"""What a failure becomes: one line on standard error and an exit code, no traceback."""
+"""`semsearch failures`: the documents that were given up, to look at, to try again, or to forget."""
 
 from __future__ import annotations
 
-import io
-import os
-import sys
-import traceback
-from collections.abc import Callable
-from typing import Any
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from semsearch.errors import Conflict, DatabaseUnavailable, InvalidInput, ModelUnavailable, NotFound, SemsearchError
+from semsearch.cli import confirmation, connection, options, output
+from semsearch.errors import NotFound
 
-EXIT_CODES: tuple[tuple[type[SemsearchError], int], ...] = (
-    (InvalidInput, 2),
-    (NotFound, 3),
-    (Conflict, 4),
-    (DatabaseUnavailable, 5),
-    (ModelUnavailable, 5),
-)
-BAD_INPUT = 2
-UNAVAILABLE = 5
-OTHER = 1
-INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-RESUMABLE = "interrupted; what was put is kept, run the same command to go on"
+if TYPE_CHECKING:
+    from semsearch.collection import Collection
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+SHOWN = 20  # failures listed unless --limit says otherwise
 
 
-def run(command: Callable[[], Any]) -> int:
-    """Run a click command that leaves its exceptions to us; its exit code."""
+@click.group(name="failures")
+def command() -> None:
+    """Look at documents that were given up, and try them again.
+
+    \b
+    Examples:
+      semsearch failures list
+      semsearch failures retry --like timeout
+    """
+
+
+def since(_: click.Context, parameter: click.Parameter, value: str | None) -> datetime | timedelta | None:
+    """A moment in ISO 8601, or a time such as 30m, 12h, 7d; a moment without a zone is UTC."""
+    if value is None:
+        return None
+    if found := re.fullmatch(r"(\d{1,6})([mhd])", value):
+        return timedelta(**{UNITS[found[2]]: int(found[1])})
     try:
-        code = command()
-        sys.stdout.flush()
-        return code if isinstance(code, int) else 0
-    except BrokenPipeError:
-        _discard_output()
-        return OTHER
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
-    except click.Abort as abort:
-        return _interrupted(abort.__cause__)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
-        return BAD_INPUT
-    except click.ClickException as error:
-        return _fail(_usage_message(error), BAD_INPUT)
-    except SemsearchError as error:
-        return _fail(str(error), exit_code(error), error)
-    except Exception as error:
-        hint = "This is a bug, or something nobody foresaw: SEMSEARCH_DEBUG=1 shows where."
-        return _fail(f"{type(error).__name__}: {error}. {hint}", OTHER, error)
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter(f"2026-05-01, 2026-05-01T09:30 or 30m, 12h, 7d: {value}", param=parameter) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def exit_code(error: SemsearchError) -> int:
-    """The exit code of an error of ours."""
-    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), OTHER)
+def choice(function: Function) -> Function:
+    """The options that say which failures."""
+    for option in (
+        click.option("--since", callback=since, metavar="WHEN", help="Only since 2026-05-01T09:30 (UTC), or 12h, 7d."),
+        click.option("--like", "reason", metavar="TEXT", help="Only those whose reason contains this text."),
+        click.option("--collection", "name", metavar="NAME", help="Only of this collection."),
+    ):
+        function = option(function)
+    return function
 
 
-def keep_streams_writable() -> None:
-    """A character the terminal's encoding lacks is shown as `?` rather than ending the program."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+@contextmanager
+def collections(name: str | None) -> Iterator[list[Collection]]:
+    """The one named, or all of the database."""
+    with connection.database() as database:
+        yield [database.collection(each) for each in ([name] if name else database.names())]
 
 
-def _fail(message: str, code: int, error: BaseException | None = None) -> int:
-    if error is not None and os.environ.get("SEMSEARCH_DEBUG"):
-        traceback.print_exception(error)
-    label = "error:"
-    if sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
-        label = click.style(label, fg="red", bold=True)
-    click.echo(f"{label} {_one_line(message)}", err=True)
-    return code
+@command.command(name="list")
+@choice
+@click.option("--limit", type=click.IntRange(1), default=SHOWN, help="At most so many of each collection.")
+@options.json_option
+def list_(name: str | None, limit: int, as_json: bool, **chosen: Any) -> None:
+    """List what was given up, the latest first.
+
+    \b
+    Examples:
+      semsearch failures list
+      semsearch failures list --collection handbook --since 12h --like timeout
+    """
+    with collections(name) as opened:
+        found = [(each.name, failure) for each in opened for failure in each.failures(limit=limit, **chosen)]
+    if as_json:
+        output.print_json({"failures": [{"collection": name, **vars(failure)} for name, failure in found]})
+    elif not found:
+        click.echo("no failures")
+    else:
+        columns = ("collection", "document_id", "failed_at", "attempts", "waiting", "reason")
+        output.print_table(
+            columns,
+            [(name, f.document_id, _moment(f.failed_at), f.attempts, f.waiting, f.reason) for name, f in found],
+        )
+        if any(sum(name == each for name, _ in found) == limit for each, _ in found):
+            click.echo(f"At most {limit:,} of each collection are shown; --limit shows more.")
 
 
-def _interrupted(cause: BaseException | None) -> int:
-    """Ctrl-C; or an end of input where a question was asked, which is a no."""
-    if isinstance(cause, KeyboardInterrupt):
-        click.echo(str(cause) or "interrupted", err=True)
-        return INTERRUPTED
-    click.echo("nothing was done", err=True)
-    return OTHER
+@command.command()
+@options.name_argument
+@click.argument("id", metavar="ID")
+@options.json_option
+def show(name: str, id: str, as_json: bool) -> None:
+    """Show one failure in full.
+
+    \b
+    Example:
+      semsearch failures show handbook passwords.md
+    """
+    with connection.collection(name) as collection:
+        found = collection.failures(id)
+    if not found:
+        raise NotFound(f"document {id!r} of collection {name!r} has not failed.")
+    if as_json:
+        output.print_json({"collection": name, **vars(found[0])})
+    else:
+        output.print_fields(
+            [("collection", name), *{**vars(found[0]), "failed_at": _moment(found[0].failed_at)}.items()]
+        )
+        if not found[0].waiting:
+            click.echo(f"Next: semsearch failures retry --collection {name} {shlex.quote(id)}")
 
 
-def _usage_message(error: click.ClickException) -> str:
-    context = getattr(error, "ctx", None)
-    message = error.format_message()
-    if context is None or context.parent is None:
-        return message
-    return f"{message if message[-1] in '.?' else message + '.'} See `{context.command_path} --help`."
+@command.command()
+@choice
+@click.argument("ids", metavar="[ID]...", nargs=-1)
+def retry(name: str | None, ids: tuple[str, ...], **chosen: Any) -> None:
+    """Have documents that were given up tried again.
+
+    All of them, or those the options choose; ids go with --collection. Their failures stay until a worker is done.
+
+    \b
+    Examples:
+      semsearch failures retry --like timeout
+      semsearch failures retry --collection handbook passwords.md
+    """
+    _check(name, ids)
+    with collections(name) as opened:
+        number = sum(each.retry(id, **chosen) for each in opened for id in ids or (None,))
+    click.echo(f"{number:,} enqueued" + (". Next: semsearch worker --until-idle" if number else ""))
 
 
-def _one_line(message: str) -> str:
-    return " ".join(message.split())
+@command.command()
+@choice
+@click.argument("ids", metavar="[ID]...", nargs=-1)
+@options.yes_option
+def purge(name: str | None, ids: tuple[str, ...], yes: bool, **chosen: Any) -> None:
+    """Forget failures.
+
+    The documents stay as they are, without chunks: `semsearch verify` will find them missing.
+
+    \b
+    Examples:
+      semsearch failures purge --collection handbook --since 7d
+      semsearch failures purge --like "too long" --yes
+    """
+    _check(name, ids)
+    with collections(name) as opened:
+        if not ids:
+            confirmation.ask("forget these failures?", yes=yes)
+        number = sum(each.purge_failures(id, **chosen) for each in opened for id in ids or (None,))
+    click.echo(f"{number:,} forgotten")
 
 
-def _discard_output() -> None:
-    """Nobody reads our output any more (`| head`): the interpreter's own last flush must not complain about it."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _check(name: str | None, ids: tuple[str, ...]) -> None:
+    if ids and name is None:
+        raise click.UsageError("ids go with --collection NAME", click.get_current_context())
+
+
+def _moment(value: datetime) -> str:
+    return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from semsearch.cli import connection, failures, options, output, progress, report
+from semsearch.cli import complaints, connection, estimate, options, output, progress, report
 
 FORMATS = ("text", "markdown", "rst", "html", "pdf", "docx", "json", "jsonl", "csv", "tsv", "parquet")
 
@@ -30,10 +30,18 @@ FORMATS = ("text", "markdown", "rst", "html", "pdf", "docx", "json", "jsonl", "c
 @click.option("--encoding", help="The encoding of the files; detected if not given.")
 @click.option("--format", type=click.Choice(FORMATS), help="What the files are, whatever their names say.")
 @click.option("--prune", is_flag=True, help="Delete what an earlier ingest of the same PATH brought and is gone now.")
+@click.option("--dry-run", is_flag=True, help="Only tell documents, chunks, tokens, price and time.")
 @click.option("--no-wait", is_flag=True, help="Leave the embedding to `semsearch worker`.")
 @options.json_option
 def command(
-    name: str, path: str, metadata_fields: tuple[str, ...], prune: bool, no_wait: bool, as_json: bool, **reading: Any
+    name: str,
+    path: str,
+    metadata_fields: tuple[str, ...],
+    prune: bool,
+    dry_run: bool,
+    no_wait: bool,
+    as_json: bool,
+    **reading: Any,
 ) -> None:
     """Bring documents into a collection.
 
@@ -45,11 +53,18 @@ def command(
     Examples:
       semsearch ingest handbook docs/ --include '*.md'
       semsearch ingest papers papers.jsonl --id-field doi --text-field title --text-field abstract
+      semsearch ingest papers papers.jsonl --dry-run
       zcat dump.jsonl.gz | semsearch ingest papers - --format jsonl
     """
     from semsearch import sources
 
     wanted = sources.Options(metadata_fields=metadata_fields or None, **reading)
+    if dry_run:
+        if prune:
+            raise click.UsageError("--dry-run does not tell what --prune would delete: leave one of them out.")
+        with connection.collection(name) as collection, progress.shown() as on_progress:
+            estimate.show(name, collection.estimate(path, options=wanted, on_progress=on_progress), as_json=as_json)
+        return
     with connection.collection(name) as collection, progress.shown() as on_progress:
         done = collection.ingest(path, options=wanted, wait=not no_wait, prune=prune, on_progress=on_progress)
     if as_json:
@@ -59,4 +74,4 @@ def command(
         if no_wait:
             click.echo("Next: semsearch worker --until-idle")
     if done.failed or not all(one.unsupported for one in done.broken):
-        click.get_current_context().exit(failures.BAD_INPUT)
+        click.get_current_context().exit(complaints.BAD_INPUT)

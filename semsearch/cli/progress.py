@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from semsearch.cli import failures, output
+from semsearch.cli import complaints, output
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 LINE_INTERVAL = 10.0  # seconds
 BAR_WIDTH = 24  # columns: with count and rate it fits into 80, and leaves room for the terminal's ^C
-WORDS = {"ingest": ("ingesting", "documents"), "index": ("building the index", "chunks")}
+WORDS = {
+    "ingest": ("ingesting", "documents"),
+    "index": ("building the index", "chunks"),
+    "estimate": ("counting", "documents"),
+    "verify": ("comparing", "documents"),
+}
 
 
 @contextmanager
@@ -35,7 +40,7 @@ def shown(*, bar: bool = True) -> Iterator[OnProgress]:
         else:
             yield _Lines()
     except KeyboardInterrupt as interrupt:
-        raise KeyboardInterrupt(failures.RESUMABLE) from interrupt
+        raise KeyboardInterrupt(complaints.RESUMABLE) from interrupt
 
 
 @contextmanager

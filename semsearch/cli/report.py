@@ -21,7 +21,7 @@ def print_report(name: str, report: Report) -> None:
     rate = f", {output.rate(total / report.seconds)} documents/s" if total and report.seconds >= 1 else ""
     counts = f"{report.added:,} added, {report.changed:,} changed, {report.unchanged:,} unchanged"
     click.echo(f"{name}: {counts}, {report.deleted:,} deleted in {report.seconds:.1f} s{rate}")
-    click.echo(f"{' ' * len(name)}  {report.chunks:,} chunks, {report.embedded:,} embedded")
+    click.echo(f"{' ' * len(name)}  {_chunks(report)}")
     _print_reasons("could not be read", ((one.where, one.reason) for one in report.broken if not one.unsupported))
     left_out = sum(one.unsupported for one in report.broken)
     if left_out:
@@ -31,7 +31,7 @@ def print_report(name: str, report: Report) -> None:
 
 def print_work(name: str, report: Report) -> None:
     """What a worker has done, in a line, and what it could not do."""
-    click.echo(f"{name}: {report.chunks:,} chunks, {report.embedded:,} embedded in {report.seconds:.1f} s")
+    click.echo(f"{name}: {_chunks(report)} in {report.seconds:.1f} s")
     _print_reasons("could not be embedded", report.failed.items())
 
 
@@ -45,6 +45,7 @@ def as_json(name: str, report: Report) -> dict[str, Any]:
         "deleted": report.deleted,
         "chunks": report.chunks,
         "embedded": report.embedded,
+        "cached": report.cached,
         "failed": [{"id": id, "reason": reason} for id, reason in report.failed.items()],
         "broken": [
             {"where": one.where, "reason": one.reason, "id": one.id} for one in report.broken if not one.unsupported
@@ -52,6 +53,11 @@ def as_json(name: str, report: Report) -> dict[str, Any]:
         "unsupported": [{"where": one.where, "reason": one.reason} for one in report.broken if one.unsupported],
         "seconds": round(report.seconds, 3),
     }
+
+
+def _chunks(report: Report) -> str:
+    cached = f", {report.cached:,} from the cache" if report.cached else ""
+    return f"{report.chunks:,} chunks, {report.embedded:,} embedded{cached}"
 
 
 def _print_reasons(what: str, reasons: Iterable[tuple[str, str]]) -> None:

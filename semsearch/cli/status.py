@@ -11,45 +11,101 @@ import click
 from semsearch.cli import connection, options, output
 
 if TYPE_CHECKING:
-    from semsearch.collection import Status
+    from semsearch.store.status import Status
 
 
 @click.command()
 @click.argument("name", metavar="[NAME]", required=False)
 @options.json_option
 def command(name: str | None, as_json: bool) -> None:
-    """Show what is searchable, pending and failed.
+    """Show what is searchable, waiting and failed.
 
-    With NAME everything about one collection, without it a line for each.
+    With NAME everything about one collection, without it a line for each. Coverage is the share of the documents that
+    have chunks (a blank text has none), lag how long the oldest one waits, rate what was done in the last five minutes.
 
     \b
     Examples:
       semsearch status
       semsearch status handbook --json
     """
-    if name is not None:
-        with connection.collection(name) as collection:
-            one = collection.status()
-        if as_json:
-            output.print_json(dataclasses.asdict(one))
-        else:
-            output.print_fields(_fields(one))
-        return
     with connection.database() as database:
-        found = database.collections()
+        found = [database.collection(name).status()] if name is not None else database.collections()
     if as_json:
-        output.print_json({"collections": found})
+        every = [dataclasses.asdict(one) for one in found]
+        output.print_json(every[0] if name is not None else {"collections": every})
     elif not found:
         click.echo("no collections yet. Next: semsearch create NAME")
     else:
-        columns = ("name", "documents", "chunks", "pending", "failed", "index", "state")
-        output.print_table(columns, [[getattr(one, column) for column in columns] for one in found])
+        if name is not None:
+            output.print_fields(_fields(found[0]))
+        else:
+            output.print_table(COLUMNS, [_row(one) for one in found])
+        for line in (line for one in found for line in advice(one)):
+            click.echo(output.printable(line))
 
 
-def _fields(status: Status) -> Iterator[tuple[str, Any]]:
-    for field in dataclasses.fields(status):
-        value = getattr(status, field.name)
-        if field.name == "bytes":
-            yield "size", output.size(value)
-        elif field.name != "reason" or value:
-            yield field.name.replace("_", " "), value
+COLUMNS = ("name", "documents", "coverage", "chunks", "backlog", "lag", "rate", "failed", "index", "state")
+
+
+def _row(one: Status) -> tuple[Any, ...]:
+    lag = duration(one.lag_seconds) if one.backlog else None
+    rate = one.rate and f"{output.rate(one.rate)}/s"
+    counts = (one.documents, percent(one.coverage), one.chunks, one.backlog, lag, rate, one.failed)
+    return (one.name, *counts, one.index, one.state)
+
+
+def _fields(one: Status) -> Iterator[tuple[str, Any]]:
+    yield from ((name, getattr(one, name)) for name in ("name", "model", "dimensions", "distance"))
+    yield "vector type", one.vector_type
+    yield "documents", one.documents
+    yield "searchable", f"{one.stored_documents:,} ({percent(one.coverage) or '-'}), {one.chunks:,} chunks"
+    leased = f", {one.leased:,} leased" if one.leased else ""
+    yield "backlog", f"{one.backlog:,}, the oldest for {duration(one.lag_seconds)}{leased}" if one.backlog else 0
+    if one.rate:
+        yield "rate", f"{output.rate(one.rate)} documents/s"
+    if one.estimated_finish:
+        yield "finished", f"about {one.estimated_finish.astimezone():%Y-%m-%d %H:%M:%S}"
+    if one.hit_rate is not None:
+        yield "from cache", percent(one.hit_rate)
+    if one.token_budget or one.tokens_today:
+        yield "tokens today", f"{one.tokens_today:,}" + (f" of {one.token_budget:,}" if one.token_budget else "")
+    if one.hit_rate is not None:
+        yield "cache", f"had {percent(one.hit_rate)} of the texts"
+    if one.token_budget:
+        yield "tokens today", f"{one.tokens_today:,} of {one.token_budget:,}"
+    yield "failed", one.failed
+    yield "index", one.index
+    yield "size", output.size(one.bytes)
+    yield "state", one.state
+
+
+def advice(one: Status) -> Iterator[str]:
+    """Why a collection does not go on, and what to do about it."""
+    if one.state == "blocked":
+        yield f"{one.name} is blocked: {one.reason}. Workers try again every five minutes."
+    elif one.backlog and not one.leased and not one.rate:
+        yield f"Nobody works on {one.name}. Next: semsearch worker"
+    if one.failed:
+        yield f"{one.failed:,} of {one.name} failed. Next: semsearch failures list --collection {one.name}"
+
+
+def percent(share: float | None) -> str | None:
+    """A share as people write it; 100 only for all.
+
+    >>> percent(1.0), percent(0.9999), percent(None)
+    ('100 %', '99.9 %', None)
+    """
+    if share is None:
+        return None
+    return "100 %" if share == 1 else f"{int(share * 1000) / 10:.1f} %"
+
+
+def duration(seconds: float) -> str:
+    """
+    >>> duration(4.2), duration(90), duration(7300), duration(200000)
+    ('4 s', '1 min', '2 h', '2 d')
+    """
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit}"
+    return f"{seconds:.0f} s"

@@ -12,6 +12,8 @@ from semsearch.records import Embedding
 # infinite, and pgvector accepts both (a zero vector is then absent from a cosine index).
 SMALLEST_NORM, LARGEST_NORM = 1e-12, 1e12
 NAMED = 5
+# A provider's answers to one text differ in their last bits; those of two models have next to nothing in common.
+SAME_COSINE = 0.999
 
 
 def check(embeddings: npt.ArrayLike, count: int, dimensions: int) -> Embedding:
@@ -29,6 +31,13 @@ def check(embeddings: npt.ArrayLike, count: int, dimensions: int) -> Embedding:
     if len(wrong):
         raise UnusableEmbedding(_unusable(array, wrong))
     return array
+
+
+def same(one: Embedding, other: Embedding) -> bool:
+    """Whether two embeddings of one text come from the same model; their lengths may differ."""
+    if one.shape != other.shape:
+        return False
+    return float(one @ other) >= SAME_COSINE * float(np.linalg.norm(one) * np.linalg.norm(other))
 
 
 def _array(embeddings: npt.ArrayLike) -> Embedding:

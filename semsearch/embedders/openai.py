@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from semsearch.config import Settings
-from semsearch.embedders import Splitter
+from semsearch.embedders import Spent, Splitter, unheeded
 from semsearch.embedders.checks import check
 from semsearch.errors import InvalidInput, ModelUnavailable, ProviderBusy, SemsearchError
 from semsearch.records import Embedding
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from semsearch.embedders.openai_faults import Caller
 
 TRIES = 3
+PROBE = "semsearch"
+PROBE_AGE = 3600.0  # seconds for which the answer to it is believed; it costs two tokens
 LONGEST_WAIT = 60.0  # seconds; who asks for more is left alone, and the caller is told how long
 
 log = logging.getLogger(__name__)
@@ -57,7 +59,9 @@ class OpenAIEmbedder:
         self._options: dict[str, Any] = {"model": name, "encoding_format": "base64"}
         if dimensions is not None and name.startswith("text-embedding-3"):
             self._options["dimensions"] = dimensions
-        self.dimensions = self._probe(dimensions)
+        self._known = self._first(dimensions)
+        self._known_at = time.monotonic()
+        self.dimensions = len(self._known)
         self.fingerprint = f"openai {name} {self.dimensions} {self._caller.origin}"
 
     def splitter(self, capacity: int, overlap: int, *, markdown: bool = False) -> Splitter:
@@ -70,7 +74,12 @@ class OpenAIEmbedder:
 
         return [tokens.count(text) for text in texts]
 
-    def embed_documents(self, texts: Sequence[str]) -> Embedding:
+    def estimate_tokens(self, texts: Sequence[str]) -> int:
+        from semsearch.embedders import openai_tokens as tokens
+
+        return tokens.OpenAITokenizer(self._name).estimate_tokens(texts)
+
+    def embed_documents(self, texts: Sequence[str], *, spent: Spent = unheeded) -> Embedding:
         """As the face says; a text longer than the model reads is cut.
 
         Raises InvalidInput when the server does not take one of the texts (it does not say which), ProviderBusy when
@@ -78,39 +87,44 @@ class OpenAIEmbedder:
         """
         from semsearch.embedders import openai_tokens as tokens
 
-        found = [self._embed(batch) for batch in tokens.batches(self._name, texts)]
+        found = [self._embed(batch, spent) for batch in tokens.batches(self._name, texts)]
         return np.concatenate([np.empty((0, self.dimensions), np.float32), *found])
 
     def embed_query(self, text: str) -> Embedding:
         embedding: Embedding = self.embed_documents([text])[0]
         return embedding
 
-    def _probe(self, dimensions: int | None) -> int:
-        found = self._ask(["semsearch"])
+    def probe(self, *, fresh: bool = False) -> Embedding:
+        if fresh or time.monotonic() - self._known_at >= PROBE_AGE:
+            self._known, self._known_at = self._embed([PROBE])[0], time.monotonic()
+        return self._known
+
+    def _first(self, dimensions: int | None) -> Embedding:
+        found = self._ask([PROBE])
         length = int(found.shape[1])
         if dimensions not in (None, length):
             raise InvalidInput(f"{self.model} gives {length} dimensions, not {dimensions}: leave dimensions out.")
-        check(found, 1, length)
-        return length
+        known: Embedding = check(found, 1, length)[0]
+        return known
 
-    def _embed(self, texts: list[str]) -> Embedding:
+    def _embed(self, texts: list[str], spent: Spent = unheeded) -> Embedding:
         """One request, or two halves of it where the server finds it too large."""
         from semsearch.embedders.openai_faults import TooLarge
 
         try:
-            return check(self._ask(texts), len(texts), self.dimensions)
+            return check(self._ask(texts, spent), len(texts), self.dimensions)
         except TooLarge as error:
             if len(texts) == 1:
                 raise InvalidInput(str(error)) from None
         half = len(texts) // 2
-        return np.concatenate([self._embed(texts[:half]), self._embed(texts[half:])])
+        return np.concatenate([self._embed(texts[:half], spent), self._embed(texts[half:], spent)])
 
-    def _ask(self, texts: list[str]) -> Embedding:
+    def _ask(self, texts: list[str], spent: Spent = unheeded) -> Embedding:
         """One request, tried again while the server is only busy."""
         attempt = 1
         while True:
             try:
-                return self._request(texts)
+                return self._request(texts, spent)
             except ProviderBusy as busy:
                 if attempt == TRIES or (busy.retry_after or 0) > LONGEST_WAIT:
                     raise
@@ -120,7 +134,7 @@ class OpenAIEmbedder:
             self._wait(min(seconds, LONGEST_WAIT))
             attempt += 1
 
-    def _request(self, texts: list[str]) -> Embedding:
+    def _request(self, texts: list[str], spent: Spent) -> Embedding:
         import openai
 
         from semsearch.embedders.openai_answers import read
@@ -129,7 +143,9 @@ class OpenAIEmbedder:
         failure: SemsearchError
         try:
             answer = self._client.embeddings.with_raw_response.create(input=texts, **self._options)
-            return read(answer.http_response.content, answer.headers.get("content-type", ""), len(texts))
+            found = read(answer.http_response.content, answer.headers.get("content-type", ""), len(texts))
+            spent(sum(self.count_tokens(texts)) if found.tokens is None else found.tokens)
+            return found.embeddings
         except openai.APIStatusError as error:
             failure = judge(error.status_code, error.body, error.response.headers, self._caller)
         except openai.APITimeoutError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,14 +13,22 @@ from semsearch.errors import ProviderBusy, UnusableEmbedding
 from semsearch.records import Embedding
 
 
-def read(body: bytes, content_type: str, count: int) -> Embedding:
-    """`count` embeddings in the order of the texts; whether their numbers can be used is not looked at.
+class Answer(NamedTuple):
+    """Embeddings in the order of the texts, and the tokens to be paid for, where the server says so."""
+
+    embeddings: Embedding
+    tokens: int | None
+
+
+def read(body: bytes, content_type: str, count: int) -> Answer:
+    """`count` embeddings; whether their numbers can be used is not looked at.
 
     Raises ProviderBusy when it is no answer at all (HTML, half of the JSON, an error that came as a success), and
     UnusableEmbedding when it is not one embedding of equal length for each text.
     """
     vectors: dict[int, Embedding] = {}
-    for item in _items(body, content_type):
+    items, tokens = _items(body, content_type)
+    for item in items:
         index = item.get("index") if isinstance(item, dict) else None
         if type(index) is not int or not 0 <= index < count or index in vectors:
             raise UnusableEmbedding(
@@ -31,18 +39,19 @@ def read(body: bytes, content_type: str, count: int) -> Embedding:
         raise UnusableEmbedding(f"the provider answered {count} texts with {len(vectors)} embeddings.")
     if len({len(vector) for vector in vectors.values()}) != 1:
         raise UnusableEmbedding("the provider answered with embeddings of different dimensions.")
-    return np.stack([vectors[index] for index in range(count)])
+    return Answer(np.stack([vectors[index] for index in range(count)]), tokens)
 
 
-def _items(body: bytes, content_type: str) -> list[Any]:
+def _items(body: bytes, content_type: str) -> tuple[list[Any], int | None]:
     try:
         answer = json.loads(body) if "json" in content_type else None
     except (ValueError, RecursionError):
         answer = None
-    items = answer.get("data") if isinstance(answer, dict) else None
-    if not isinstance(items, list):
+    if not isinstance(answer, dict) or not isinstance(items := answer.get("data"), list):
         raise ProviderBusy("the provider's answer cannot be read: it is not the JSON of embeddings.")
-    return items
+    usage = answer.get("usage")
+    tokens = usage.get("total_tokens") if isinstance(usage, dict) else None
+    return items, tokens if type(tokens) is int and tokens >= 0 else None
 
 
 def _vector(value: object) -> Embedding:

@@ -62,13 +62,22 @@ def judge(status: int, body: object, headers: Mapping[str, str], caller: Caller)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait from Retry-After, which is a number or a date (RFC 9110, section 10.2.3)."""
+    """Seconds to wait from Retry-After, which is a number or a date (RFC 9110, section 10.2.3).
+
+    A date is compared with the provider's own: our clock may be a day off.
+    """
     value = headers.get("retry-after", "")
     if re.fullmatch(r"\d{1,9}(\.\d*)?", value):
         return float(value)
+    then = _moment(value)
+    now = _moment(headers.get("date", ""))
+    return None if then is None else max(then - (time.time() if now is None else now), 0.0)
+
+
+def _moment(value: str) -> float | None:
     date = parsedate_tz(value)
     try:
-        return max(mktime_tz(date) - time.time(), 0.0) if date else None
+        return float(mktime_tz(date)) if date else None
     except (ValueError, OverflowError):
         return None
 

@@ -14,7 +14,7 @@ from semsearch.errors import InvalidInput
 OPENAI = "https://api.openai.com/v1"
 LARGEST_RESPONSE = 64 * 2**20  # 2,048 embeddings of 3,072 dimensions are 34 MB in base64
 CONNECT_SECONDS = 10.0
-KEPT_HEADERS = {"content-type", "retry-after", "x-request-id"}
+KEPT_HEADERS = {"content-type", "date", "retry-after", "x-request-id"}
 
 
 def base_url(setting: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterator, Sequence
 from functools import cache
 
@@ -15,6 +16,37 @@ from semsearch.errors import InvalidInput
 MAX_INPUTS = 2048
 MAX_INPUT_TOKENS = 8191
 MAX_REQUEST_TOKENS = 270_000
+
+
+SAMPLE = 128  # texts that are counted exactly, 20 ms each, for an estimate
+SAMPLED_AT_ONCE = 16
+
+
+class OpenAITokenizer:
+    """How a model of OpenAI's cuts and counts; estimates get better with the number of texts seen."""
+
+    max_tokens = MAX_INPUT_TOKENS
+
+    def __init__(self, name: str) -> None:
+        self.model = f"openai:{name}"
+        self._name = name
+        self._sampled = self._exact = self._upper = 0
+
+    def splitter(self, capacity: int, overlap: int, *, markdown: bool = False) -> Splitter:
+        return splitter(self._name, capacity, overlap, markdown=markdown)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        return [count(text) for text in texts]
+
+    def estimate_tokens(self, texts: Sequence[str]) -> int:
+        upper = sum(min(tokens, MAX_INPUT_TOKENS) for tokens in self.count_tokens(texts))
+        wanted = min(SAMPLED_AT_ONCE, SAMPLE - self._sampled)
+        for text in texts[:: -(-len(texts) // wanted)] if texts and wanted > 0 else ():
+            text = cut(self._name, text)
+            self._exact += exact(self._name, text)
+            self._upper += min(count(text), MAX_INPUT_TOKENS)
+            self._sampled += 1
+        return round(upper * self._exact / self._upper) if self._upper else upper
 
 
 def splitter(name: str, capacity: int, overlap: int, *, markdown: bool = False) -> Splitter:
@@ -41,6 +73,11 @@ def fits(name: str, text: str, tokens: int) -> bool:
     if tokens < 1:
         return not text
     return len(TextSplitter.from_tiktoken_model(_tokenizer(name), tokens, 0, trim=False).chunks(text)) <= 1
+
+
+def exact(name: str, text: str) -> int:
+    """The tokens of a text, found by halving."""
+    return bisect.bisect_left(range(count(text)), True, key=lambda tokens: fits(name, text, tokens))
 
 
 def cut(name: str, text: str) -> str:

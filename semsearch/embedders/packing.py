@@ -64,14 +64,14 @@ def halving(forward: Callable[[Batch], Embedding], batch: Batch) -> Embedding:
     try:
         return forward(batch)
     except (MemoryError, RuntimeError) as error:
-        if not _out_of_memory(error):
+        if not out_of_memory(error):
             raise
     if len(batch.texts) == 1:
         raise UnusableEmbedding(f"a text of {len(batch.ids[0])} tokens needs more memory than there is.")
     return np.concatenate([halving(forward, half) for half in batch.halves()])
 
 
-def _out_of_memory(error: Exception) -> bool:
+def out_of_memory(error: Exception) -> bool:
     """torch says it with its own class on a GPU, with a plain RuntimeError on a CPU (c10/core/CPUAllocator)."""
     names = {kind.__name__ for kind in type(error).__mro__}
     return bool(names & {"MemoryError", "OutOfMemoryError"}) or "DefaultCPUAllocator" in str(error)

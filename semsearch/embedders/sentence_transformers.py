@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Sequence
 from functools import cache
@@ -10,7 +11,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from semsearch.config import Settings
-from semsearch.embedders import Splitter, bert_loading, library, local_model, model_safety
+from semsearch.embedders import Spent, Splitter, bert_loading, library, local_model, model_safety, unheeded
 from semsearch.embedders.checks import check
 from semsearch.embedders.layout import Layout, fingerprint, read_layout
 from semsearch.embedders.packing import Batch, Loaded, halving, pack
@@ -19,6 +20,8 @@ from semsearch.errors import InvalidInput, ModelUnavailable
 from semsearch.records import Embedding
 
 PROVIDER = "sentence-transformers"
+# Texts whose tokens are kept from counting to embedding: at most 8 MB at 200 tokens each, of 36 bytes a token.
+REMEMBERED = 1024
 _loading = threading.Lock()
 
 
@@ -38,6 +41,8 @@ class SentenceTransformersEmbedder:
         self._cut = self._loaded.tokenizer
         self._whole = Tokenizer.from_str(self._cut.to_str())
         self._whole.no_truncation()
+        self._special = self._whole.num_special_tokens_to_add(is_pair=False)
+        self._counted: dict[str, list[int]] = {}
         self._splitters: dict[tuple[int, int, bool], Splitter] = {}
         self._turn = threading.Lock()
 
@@ -57,26 +62,51 @@ class SentenceTransformersEmbedder:
             ) from error
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        encodings = self._whole.encode_batch_fast(_sound(texts), add_special_tokens=False)
-        return [len(encoding) for encoding in encodings]
+        texts = _sound(texts)
+        known = {text: len(tokens) for text in texts if (tokens := self._counted.get(text))}
+        fresh = [text for text in texts if text not in known]
+        ids = [encoding.ids for encoding in self._whole.encode_batch_fast(fresh)]
+        self._remember(fresh, ids)
+        known.update(zip(fresh, map(len, ids), strict=True))
+        return [known[text] - self._special for text in texts]
 
-    def embed_documents(self, texts: Sequence[str]) -> Embedding:
+    def _remember(self, texts: Sequence[str], ids: Sequence[list[int]]) -> None:
+        if len(self._counted) + len(texts) > REMEMBERED:
+            self._counted.clear()
+        readable = ((text, tokens) for text, tokens in zip(texts, ids, strict=True) if len(tokens) <= self.max_tokens)
+        self._counted.update(itertools.islice(readable, REMEMBERED))
+
+    def estimate_tokens(self, texts: Sequence[str]) -> int:
+        return sum(min(tokens, self.max_tokens) for tokens in self.count_tokens(texts))
+
+    def embed_documents(self, texts: Sequence[str], *, spent: Spent = unheeded) -> Embedding:
         """As the face says; a text longer than the model reads is cut. Raises UnusableEmbedding, ModelUnavailable."""
-        return self._embed(self._layout.document_prompt, texts)
+        return self._embed(self._layout.document_prompt, texts, spent)
 
     def embed_query(self, text: str) -> Embedding:
         embedding: Embedding = self._embed(self._layout.query_prompt, [text])[0]
         return embedding
 
-    def _embed(self, prompt: str, texts: Sequence[str]) -> Embedding:
+    def probe(self, *, fresh: bool = False) -> None:
+        """Nothing: the weights are part of the fingerprint."""
+
+    def _embed(self, prompt: str, texts: Sequence[str], spent: Spent = unheeded) -> Embedding:
         texts = _sound(texts)
-        ids = [encoding.ids for encoding in self._cut.encode_batch_fast([prompt + text for text in texts])]
+        ids = self._tokens([prompt + text for text in texts])
         places = pack([len(text) for text in ids], self._budget(sum(map(len, ids))))
         batches = [Batch(prompt, [texts[at] for at in batch], [ids[at] for at in batch]) for batch in places]
         embeddings = np.empty((len(texts), self._loaded.dimensions), np.float32)
         for batch, made in zip(places, self._forward(batches), strict=True):
             embeddings[batch] = made
+        spent(sum(map(len, ids)))
         return check(self._finished(embeddings), len(texts), self.dimensions)
+
+    def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        """Tokens as the model reads them; those of texts just counted are known."""
+        known = {text: tokens for text in texts if (tokens := self._counted.get(text))}
+        fresh = [text for text in texts if text not in known]
+        known.update(zip(fresh, (encoding.ids for encoding in self._cut.encode_batch_fast(fresh)), strict=True))
+        return [known[text] for text in texts]
 
     def _budget(self, tokens: int) -> int:
         """Small enough that every worker has something to do."""

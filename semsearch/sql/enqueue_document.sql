@@ -2,21 +2,11 @@
 CREATE OR REPLACE FUNCTION semsearch.enqueue_document() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    space record;
 BEGIN
     IF tg_op = 'DELETE' OR (tg_op = 'UPDATE' AND (old.collection_id, old.id) IS DISTINCT FROM (new.collection_id, new.id)) THEN
         -- The task first: whatever a worker stores from here on is found again by whoever does this task.
         INSERT INTO semsearch.tasks (collection_id, document_id) VALUES (old.collection_id, old.id);
-        FOR space IN SELECT id FROM semsearch.spaces WHERE collection_id = old.collection_id LOOP
-            BEGIN
-                EXECUTE format('DELETE FROM semsearch.%I WHERE document_id = $1', 'chunks_' || space.id) USING old.id;
-            EXCEPTION WHEN serialization_failure OR deadlock_detected OR lock_not_available OR undefined_table THEN
-                -- Under REPEATABLE READ a worker may have rewritten the chunks since the user's snapshot (40001).
-                -- The user must not fail for that: the task removes them.
-                NULL;
-            END;
-        END LOOP;
+        PERFORM semsearch.remove_chunks(old.collection_id, old.id);
     END IF;
     IF tg_op <> 'DELETE' THEN
         INSERT INTO semsearch.tasks (collection_id, document_id) VALUES (new.collection_id, new.id);

@@ -18,11 +18,12 @@ from sqlalchemy import Connection
 
 from semsearch.records import Embedding
 from semsearch.store.connection import driver
+from semsearch.store.json_values import Written
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
 NULL = b"\xff\xff\xff\xff"
-BLOCK = 2**18  # bytes sent at once
+BLOCK = 2**15  # bytes sent at once: well below a socket's buffer (208 kB), so that the server always has some to read
 
 _length = struct.Struct(">i").pack
 _integer = struct.Struct(">ii").pack
@@ -73,7 +74,7 @@ def integer(value: int) -> bytes:
 
 def jsonb(value: Mapping[str, Any]) -> bytes:
     """Version 1 of jsonb's binary form: the text after a byte that says so."""
-    encoded = _dumps(value).encode()
+    encoded = (value.text if isinstance(value, Written) else _dumps(value)).encode()
     return _length(len(encoded) + 1) + b"\x01" + encoded
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -10,7 +11,7 @@ import psycopg
 from psycopg import errors
 from sqlalchemy.exc import DBAPIError
 
-from semsearch.errors import Conflict, DatabaseUnavailable, InvalidInput, NotFound, SemsearchError
+from semsearch.errors import Conflict, DatabaseUnavailable, InvalidInput, NotFound, SchemaMismatch, SemsearchError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -35,10 +36,41 @@ def reason(error: Exception) -> BaseException:
 
 
 def is_lost(error: Exception) -> bool:
-    """Whether the connection is gone: cut, or ended by the server (57P01 to 57P03, 08xxx)."""
+    """Whether the connection is gone: cut, or ended by the server (57P01 to 57P05, 08xxx, 25P03, 25P04)."""
     cause = reason(error)
     state = getattr(cause, "sqlstate", None)
-    return isinstance(cause, psycopg.OperationalError) and (state is None or state.startswith(("57P", "08")))
+    if state is None:
+        return isinstance(cause, psycopg.OperationalError)
+    return isinstance(cause, psycopg.Error) and state.startswith(("57P", "08", "25P03", "25P04"))
+
+
+# libpq hands on no SQLSTATE when a connection is refused. pgbouncer's words are here too.
+_REFUSED = re.compile(
+    r'authentication|no password supplied|pg_hba\.conf|(database|role) ".*" does not exist|no such (database|user)'
+    r"|not permitted to log in|permission denied for database|requirepeer|unsupported startup parameter|certificate"
+)
+
+
+def is_away(error: Exception) -> bool:
+    """Whether it may work again a little later: the connection is gone, the server starts, or has no place just now.
+
+    Not when it refuses us, or cannot be found under that name.
+    """
+    cause = error.__cause__ if isinstance(error, DatabaseUnavailable) else error
+    if not isinstance(cause, Exception):
+        return False
+    full = getattr(reason(cause), "sqlstate", None) == "53300"
+    return (full or is_lost(cause)) and not _REFUSED.search(str(cause))
+
+
+def is_from_database(error: Exception) -> bool:
+    """Whether PostgreSQL or its driver raised it."""
+    return isinstance(reason(error), psycopg.Error)
+
+
+def blames_data(error: Exception) -> bool:
+    """Whether what was to be stored is at fault: a value out of range (22), or too large for an index (54)."""
+    return (getattr(reason(error), "sqlstate", None) or "").startswith(("22", "54"))
 
 
 def translate(error: Exception) -> SemsearchError:
@@ -52,11 +84,33 @@ def translate(error: Exception) -> SemsearchError:
             return Conflict(f"{said}; drop what depends on it first.")
         case errors.InsufficientPrivilege():
             return DatabaseUnavailable(f"the database's role may not do this: {said}.")
+        case errors.UndefinedTable() | errors.UndefinedColumn() | errors.UndefinedFunction() if _is_ours(said):
+            return SchemaMismatch(
+                f"the database's schema was changed under this program: {said}. Start it again; `semsearch doctor` "
+                "says whether the schema or semsearch must be upgraded."
+            )
+        case errors.DiskFull():
+            return DatabaseUnavailable(
+                f"the database's disk is full: {said}. Nothing is lost: free space there, then go on."
+            )
         case errors.ReadOnlySqlTransaction():
             return DatabaseUnavailable("the database is read-only: connect to the primary server.")
+        case errors.InvalidParameterValue():  # our own SQL functions say it in a sentence, as those that follow
+            return InvalidInput(f"{said}.")
+        case errors.NoDataFound():
+            return NotFound(f"{said}.")
+        case errors.LockNotAvailable():
+            return Conflict(f"another transaction keeps the table locked ({said}): try again when it has ended.")
+        case errors.ObjectNotInPrerequisiteState() | errors.ObjectInUse():
+            return Conflict(f"{said}.")
         case psycopg.DataError():
             return InvalidInput(f"PostgreSQL cannot store this: {said}.")
     return DatabaseUnavailable(f"the database failed: {said}.")
+
+
+def _is_ours(said: str) -> bool:
+    """Whether the object that is not there is one of semsearch's own; columns come without their schema."""
+    return said.startswith("column ") or "semsearch." in said
 
 
 def _sentence(cause: BaseException) -> str:

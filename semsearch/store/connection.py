@@ -1,78 +1,138 @@
-"""From settings to connections: where the database is, how to reach it, and whether it is fit for us."""
+"""From settings to connections: where the database is, how to reach it, and what stands before it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import psycopg
 from pgvector.psycopg import register_vector
-from psycopg.rows import dict_row
-from sqlalchemy import Connection, Engine, create_engine
-from sqlalchemy.exc import DBAPIError
+from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.types.json import set_json_loads
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from semsearch import config
-from semsearch.errors import DatabaseUnavailable, SemsearchError
-from semsearch.store import server
-from semsearch.store.complaints import is_lost, reason
-
-T = TypeVar("T")
+from semsearch.errors import DatabaseUnavailable
+from semsearch.store import json_values, server, watchdog
+from semsearch.store.watchdog import Watched
 
 CONNECT_TIMEOUT = 10  # seconds
-DEADLOCK_TRIES = 5  # each takes deadlock_timeout, 1 s; two programs that write the same rows meet once, not always
-MINIMUM_SERVER = 150000
-MINIMUM_PGVECTOR = (0, 8, 0)
-SOUND_PGVECTOR = (0, 8, 4)  # below it an HNSW index can be corrupted by vacuum (pgvector CHANGELOG, 0.8.3 and 0.8.4)
 
 # Plans are made for the values asked for: a generic plan once chosen for a common filter returns too few rows for a
 # rare one (reproduced on PostgreSQL 18). relaxed_order costs nothing when the first batch of candidates suffices.
 EF_SEARCH = 75  # enough for 100,000 chunks; larger collections ask for more with each query
-SEARCH_OPTIONS = (
-    "-c plan_cache_mode=force_custom_plan -c jit=off -c citus.propagate_set_commands=local "
-    f"-c hnsw.ef_search={EF_SEARCH} -c hnsw.iterative_scan=relaxed_order -c ivfflat.iterative_scan=relaxed_order"
-)
-OPTIONS = "-c jit=off -c citus.propagate_set_commands=local"
+Parameters = Mapping[str, str | int]
+# A process that freezes in the middle of a transaction (SIGSTOP, a suspended machine) would keep its locks for as long,
+# and users who delete the same documents would wait for it: the server ends its transaction.
+FROZEN = 30_000  # milliseconds
+WRITING: Parameters = {
+    "jit": "off",
+    "idle_in_transaction_session_timeout": FROZEN,
+    "citus.propagate_set_commands": "local",
+}
+SEARCHING: Parameters = {
+    **WRITING,
+    "plan_cache_mode": "force_custom_plan",
+    "hnsw.ef_search": EF_SEARCH,
+    "hnsw.iterative_scan": "relaxed_order",
+    "ivfflat.iterative_scan": "relaxed_order",
+}
 
 
 class Address:
-    """A database that can be connected to; keeps the embedded server running for as long as it is open."""
+    """A database that can be connected to; keeps the embedded server running for as long as it is open.
+
+    `pooled` says whether something like pgbouncer stands before it, which gives each transaction another session: then
+    settings are sent with every transaction instead of once, nothing is prepared, and no lock of a session is any use.
+    """
 
     def __init__(self, settings: config.Settings) -> None:
         self.embedded: server.Embedded | None = None
         self.conninfo: str | None = config.conninfo(settings)
+        self._pooled: bool | None = None  # None: not known before the first connection
+        self._hides_names = False
         if self.conninfo is None:
             self.embedded = server.Embedded(settings.home)
             self.conninfo = self.embedded.start()
+            self._pooled = False
 
     @property
     def display(self) -> str:
         """What to call this database in a message: never with a password."""
         return "the embedded database" if self.embedded else config.display(self.conninfo or "")
 
-    def connect(self, options: str = OPTIONS, *, vectors: bool = True, autocommit: bool = False) -> psycopg.Connection:
-        """A new connection; an embedded server that has died meanwhile is started again."""
+    @property
+    def pooled(self) -> bool:
+        """Whether a session lasts no longer than a transaction. Raises DatabaseUnavailable."""
+        if self._pooled is None:
+            self.connect(vectors=False).close()
+        return bool(self._pooled)
+
+    def connect(
+        self, settings: Parameters = WRITING, *, vectors: bool = True, autocommit: bool = False, patient: bool = False
+    ) -> Watched:
+        """A new connection; an embedded server that has died meanwhile is started again.
+
+        Where the database is pooled, `settings` hold in transactions only, not in autocommit. `patient` is for what
+        may take hours (`watchdog.Watched`).
+        """
         try:
-            connection = self._connect(options, autocommit)
+            connection = self._connect(settings)
         except psycopg.OperationalError as error:
             if self.embedded is None:
                 raise unavailable(error, self.display) from error
             self.embedded.ensure_running()
-            connection = self._connect(options, autocommit)
-        if vectors:
-            register_vector(connection)
+            connection = self._connect(settings)
+        try:
+            if self._pooled is None:
+                self._look(connection, settings)
+            if self._pooled:
+                connection.prepare_threshold = None
+                connection.settings = [f"SET LOCAL {name} = {value}" for name, value in settings.items()]
+            connection.autocommit = autocommit
+            connection.patient = patient
+            if vectors:
+                register_vector(connection)
+            set_json_loads(json_values.loads, connection)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
-    def _connect(self, options: str, autocommit: bool) -> psycopg.Connection:
-        given = psycopg.conninfo.conninfo_to_dict(self.conninfo or "").get("options") or os.environ.get("PGOPTIONS")
-        return psycopg.connect(
-            self.conninfo or "",
-            options=f"{given} {options}" if given else options,
-            application_name=f"semsearch {os.getpid()}",  # index_build tells our own process from others by it
+    def _connect(self, settings: Parameters) -> Watched:
+        name = watchdog.new_name()
+        connection = Watched.connect(
+            self._with_options(settings) if self._pooled is False else self.conninfo or "",
+            application_name=name,
             connect_timeout=CONNECT_TIMEOUT,
-            autocommit=autocommit,
         )
+        connection.name, connection.is_at_work = name, self._is_at_work
+        return connection
+
+    def _with_options(self, settings: Parameters) -> str:
+        """As part of the connection's start settings cost no round trip. pgbouncer refuses them."""
+        given = conninfo_to_dict(self.conninfo or "").get("options") or os.environ.get("PGOPTIONS")
+        ours = " ".join(f"-c {name}={value}" for name, value in settings.items())
+        return make_conninfo(self.conninfo or "", options=f"{given} {ours}" if given else ours)
+
+    def _look(self, connection: Watched, settings: Parameters) -> None:
+        """On the first connection, whether the database is pooled; it gets its settings when it is not."""
+        row = connection.execute("SELECT pg_backend_pid(), current_setting('application_name')").fetchone()
+        connection.rollback()
+        assert row is not None
+        # A pooler tells its clients a number of its own, by which it knows them when they cancel.
+        self._pooled = row[0] != connection.info.backend_pid
+        self._hides_names = not row[1].startswith(connection.name)
+        if not self._pooled:
+            connection.execute("; ".join(f"SET {name} = {value}" for name, value in settings.items()))
+            connection.commit()
+
+    def _is_at_work(self, connection: Watched) -> bool | None:
+        return None if self._hides_names else watchdog.ask(connection, self.conninfo or "")
 
     def close(self) -> None:
         if self.embedded:
@@ -85,21 +145,43 @@ class Address:
         self.close()
 
 
-def engine(address: Address, *, vectors: bool = True) -> Engine:
-    """The engine for everything that writes: transactions, READ COMMITTED."""
-    return create_engine(
-        "postgresql+psycopg://", creator=lambda: address.connect(vectors=vectors), pool_pre_ping=True, pool_size=4
+def engine(address: Address, *, vectors: bool = True, patient: bool = False) -> Engine:
+    """The engine for everything that writes, in transactions."""
+    made = create_engine(
+        "postgresql+psycopg://",
+        creator=lambda: address.connect(vectors=vectors, patient=patient),
+        isolation_level="READ COMMITTED",  # the queue relies on it, whatever the role's default is
+        pool_pre_ping=True,
+        pool_size=4,
     )
+    event.listen(made, "handle_error", _leave_replica)
+    event.listen(made, "checkin", _leave_out)
+    return made
+
+
+def _leave_replica(context: ExceptionContext) -> None:
+    """Connect anew for the next write: the server became a replica, and the address may lead to the new primary."""
+    if isinstance(context.original_exception, errors.ReadOnlySqlTransaction):
+        context.is_disconnect = True
 
 
 def search_engine(address: Address) -> Engine:
-    """The engine for searches: autocommit, so that a query is one round trip."""
-    return create_engine(
+    """The engine for searches: autocommit, so that a query is one round trip; transactions where settings need one."""
+    pooled = address.pooled
+    made = create_engine(
         "postgresql+psycopg://",
-        creator=lambda: address.connect(SEARCH_OPTIONS, autocommit=True),
-        isolation_level="AUTOCOMMIT",
+        creator=lambda: address.connect(SEARCHING, autocommit=not pooled),
+        isolation_level="READ COMMITTED" if pooled else "AUTOCOMMIT",
         pool_size=8,
     )
+    event.listen(made, "checkin", _leave_out)
+    return made
+
+
+def _leave_out(connection: psycopg.Connection[Any] | None, record: ConnectionPoolEntry) -> None:
+    """A connection lost in the middle of a COPY or of the hot query, of which SQLAlchemy has heard nothing."""
+    if connection is not None and connection.closed:
+        record.invalidate()
 
 
 class Pools:
@@ -116,29 +198,6 @@ class Pools:
         self.address.close()
 
 
-def in_transaction(engine: Engine, action: Callable[[Connection], T]) -> T:
-    """Run it in a transaction of its own; again, when PostgreSQL chose it to resolve a deadlock."""
-    for attempt in range(1, DEADLOCK_TRIES + 1):
-        try:
-            with engine.begin() as connection:
-                return action(connection)
-        except (psycopg.Error, DBAPIError) as error:
-            if attempt == DEADLOCK_TRIES or not isinstance(reason(error), psycopg.errors.DeadlockDetected):
-                raise
-    raise AssertionError
-
-
-def again_when_lost(engine: Engine, read: Callable[[], T]) -> T:
-    """Run it; once more on new connections when the pool's had been cut: cheaper than to test each before its use."""
-    try:
-        return read()
-    except (psycopg.Error, DBAPIError) as error:
-        if not is_lost(error):
-            raise
-        engine.dispose()
-        return read()
-
-
 def driver(connection: Connection) -> psycopg.Connection[Any]:
     """The psycopg connection underneath, inside the same transaction."""
     raw = connection.connection.driver_connection
@@ -150,51 +209,3 @@ def unavailable(error: Exception, display: str) -> DatabaseUnavailable:
     """The driver's complaint in one line, with the database's name and no password."""
     reason = " ".join(str(error).split())
     return DatabaseUnavailable(f"cannot connect to {display}: {reason}. Run `semsearch doctor` to see what is used.")
-
-
-FACTS = """
-SELECT current_setting('server_version_num')::int AS server_number,
-       current_setting('server_version') AS server,
-       (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS pgvector,
-       (SELECT default_version FROM pg_available_extensions WHERE name = 'vector') AS pgvector_available,
-       to_regclass('semsearch.alembic_version') IS NOT NULL AS migrated
-"""
-
-
-def facts(connection: psycopg.Connection[Any]) -> dict[str, Any]:
-    """Versions of the server, pgvector (installed, and available to install) and our schema; None where absent."""
-    with connection.cursor(row_factory=dict_row) as cursor:
-        found = cursor.execute(FACTS).fetchone() or {}
-        row = cursor.execute("SELECT max(version_num) FROM semsearch.alembic_version") if found["migrated"] else None
-        revision = (row.fetchone() or {"max": None})["max"] if row else None
-    return {**found, "revision": revision}
-
-
-def parse_version(version: str) -> tuple[int, ...]:
-    """
-    >>> parse_version("0.8.5")
-    (0, 8, 5)
-    """
-    return tuple(int(part) for part in version.split(".") if part.isdigit())
-
-
-def check(found: Mapping[str, Any], display: str) -> None:
-    """Raise one clear sentence when the server or its pgvector is not fit for us."""
-    problem: SemsearchError | None = None
-    pgvector = found["pgvector"] or found["pgvector_available"]
-    if found["server_number"] < MINIMUM_SERVER:
-        problem = DatabaseUnavailable(
-            f"{display} runs PostgreSQL {found['server']}; semsearch needs PostgreSQL 15 or newer."
-        )
-    elif pgvector is None:
-        problem = DatabaseUnavailable(
-            f"{display} has no pgvector: install it on the server (Debian: postgresql-NN-pgvector; Docker: the image "
-            "pgvector/pgvector), then run `semsearch migrate`."
-        )
-    elif parse_version(pgvector) < MINIMUM_PGVECTOR:
-        problem = DatabaseUnavailable(
-            f"{display} has pgvector {pgvector}; semsearch needs 0.8.0 or newer: install it on the server, then run "
-            "ALTER EXTENSION vector UPDATE."
-        )
-    if problem:
-        raise problem

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from psycopg import sql
 from sqlalchemy import Connection, bindparam, func, select, text
@@ -110,15 +112,28 @@ def any_of(ids: Sequence[str]) -> Any:
 
 
 class Seen:
-    """The ids a source still has, kept in a temporary table of the server so that millions cost us no memory."""
+    """The ids a source still has, in a temporary file of this machine, so that millions cost no memory.
 
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        connection.execute(text("CREATE TEMPORARY TABLE IF NOT EXISTS seen_documents (id text)"))
-        connection.execute(text("TRUNCATE seen_documents"))
-        connection.commit()
+    Not in a temporary table of the server: a pooler gives every transaction another session.
+    """
+
+    def __init__(self) -> None:
+        self._file = sqlite3.connect("", isolation_level=None)  # sqlite's name for a file that nobody else sees
+        self._file.execute("PRAGMA journal_mode = OFF")
+        self._file.execute("CREATE TABLE seen (id TEXT PRIMARY KEY) WITHOUT ROWID")
 
     def add(self, ids: Iterable[str]) -> None:
-        rows = ([binary_copy.text(id)] for id in ids)
-        with self.connection.begin():  # COPY goes past SQLAlchemy, which would see no transaction to commit
-            binary_copy.load(self.connection, sql.Identifier("pg_temp", "seen_documents"), ("id",), rows)
+        self._file.execute("BEGIN")
+        self._file.executemany("INSERT OR IGNORE INTO seen VALUES (?)", ((id,) for id in ids))
+        self._file.execute("COMMIT")
+
+    def lacks(self, ids: Sequence[str]) -> list[str]:
+        """Those of these ids that are not there."""
+        found = "SELECT EXISTS (SELECT 1 FROM seen WHERE id = ?)"
+        return [id for id in ids if not self._file.execute(found, (id,)).fetchone()[0]]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._file.close()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +16,20 @@ from psycopg import sql
 from sqlalchemy import Engine
 
 from semsearch.errors import Conflict, DatabaseUnavailable, InvalidInput, NotFound
-from semsearch.store import indexes
+from semsearch.store import indexes, watchdog
 from semsearch.store.connection import Address
 from semsearch.store.spaces import Space
 
 OnTuples = Callable[[int, int | None], None]
+logger = logging.getLogger(__name__)
+
+# A concurrent build waits until every transaction has ended that is older than it.
+BLOCKERS = """
+SELECT concat_ws(' ', 'process', a.pid, 'of', a.usename, 'in ' || nullif(a.application_name, ''),
+                 to_char(a.xact_start, '"since" YYYY-MM-DD HH24:MI:SS'))
+FROM unnest(pg_blocking_pids(%s)) AS b (pid) JOIN pg_stat_activity a ON a.pid = b.pid
+"""
+
 LOOK = 0.5  # seconds between looks at the progress of a build
 BUILD_LOCK = 7365  # first half of the advisory lock of whoever builds an index; the second is the space
 
@@ -41,18 +52,20 @@ def build(address: Address, engine: Engine, space: Space, options: Options, on_t
     indexes.check(options.kind, space.dimensions, space.vector_type, space.distance)
     _check(options)
     # A connection of its own: a concurrent build runs outside any transaction, so its settings are the session's.
-    with address.connect(autocommit=True) as connection:
-        _lock(connection, space)
+    with address.connect(autocommit=True, patient=True) as connection, _alone(address, connection, space):
         with engine.connect() as reading:
             valid = [index for index in indexes.every(reading, space) if index.valid]
         if valid:
             raise Conflict(f"collection {space.name!r} has the {valid[0].kind} index {valid[0].name}: drop it first.")
         _drop_invalid(connection, space)
         number = _rows(connection, space)
-        _set_resources(connection, space, options, number)
-        with _watched(address, connection.info.backend_pid, on_tuples):
-            connection.execute(_statement(space, options, number, _others(connection)))
-        connection.execute(_metadata_statement(space, _others(connection)))
+        if not address.pooled:  # there neither session nor transaction can hold settings for a concurrent build
+            _set_resources(connection, space, options, number)
+        # The embedding's comes last: once it is valid nobody looks at the other any more.
+        with _watched(address, connection.name, None):
+            connection.execute(_metadata_statement(space, _others(address, connection)))
+        with _watched(address, connection.name, on_tuples):
+            connection.execute(_statement(space, options, number, _others(address, connection)))
         indexes.analyze(connection, space)
 
 
@@ -62,10 +75,34 @@ def drop(engine: Engine, address: Address, space: Space) -> list[str]:
         found = [index.name for index in indexes.every(connection, space)]
     if not found:
         raise NotFound(f"collection {space.name!r} has no index.")
-    with address.connect(autocommit=True) as raw:
+    with address.connect(autocommit=True, patient=True) as raw:
         for name in found:
             raw.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier("semsearch", name)))
     return found
+
+
+def restore(address: Address, engine: Engine, space: Space) -> list[str]:
+    """Drop what interrupted builds left and build what is missing then; returns the names of what was invalid.
+
+    Raises Conflict while somebody else builds.
+    """
+    with engine.connect() as reading:
+        names = indexes.invalid(reading, space)
+        there = indexes.every(reading, space)
+    with address.connect(autocommit=True, patient=True) as connection, _alone(address, connection, space):
+        _drop_invalid(connection, space)
+        if f"{space.table_name}_metadata" in names:
+            connection.execute(_metadata_statement(space, _others(address, connection)))
+    broken = [index for index in there if index.name in names]
+    if broken and not any(index.valid for index in there):
+        build(address, engine, space, _options(broken[0]))
+    return names
+
+
+def _options(index: indexes.Index) -> Options:
+    """Those an index was built with, as its definition tells: WITH (m='16', ef_construction='64')."""
+    given = re.findall(r"(\w+)='?(\d+)", index.definition.partition(" WITH ")[2])
+    return Options(index.kind, **{name: int(value) for name, value in given})
 
 
 def _table(space: Space) -> sql.Identifier:
@@ -82,19 +119,37 @@ def _check(options: Options) -> None:
         raise InvalidInput(f"ef_construction is at least twice m: {2 * options.m}; got {options.ef_construction}.")
 
 
-def _lock(connection: psycopg.Connection[Any], space: Space) -> None:
-    """One build at a time; never waited for, because a concurrent build waits in turn for whoever waits here."""
-    row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", (BUILD_LOCK, space.id)).fetchone()
-    if not (row and row[0]):
+@contextmanager
+def _alone(address: Address, connection: psycopg.Connection[Any], space: Space) -> Iterator[None]:
+    """One build at a time. Behind a pooler a second connection holds the lock, in a transaction that does nothing."""
+    if not address.pooled:
+        _lock(connection, "pg_try_advisory_lock", space)
+        yield
+        return
+    with closing(address.connect(vectors=False)) as holding:
+        holding.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        _lock(holding, "pg_try_advisory_xact_lock", space)
+        yield
+
+
+def _lock(connection: psycopg.Connection[Any], function: str, space: Space) -> None:
+    """Never waited for, because a concurrent build waits in turn for whoever waits here."""
+    # Literals: with parameters the extended protocol leaves a portal, whose snapshot a concurrent build waits for.
+    asked = sql.SQL("SELECT {}({}, {})").format(sql.Identifier(function), BUILD_LOCK, space.id)
+    if connection.execute(asked).fetchone() != (True,):
         raise Conflict(f"the index of collection {space.name!r} is just being built: wait for that.")
 
 
 def _drop_invalid(connection: psycopg.Connection[Any], space: Space) -> None:
-    """Indexes of any kind that an interrupted concurrent build left: IF NOT EXISTS would report them as done."""
+    """Indexes of any kind that an interrupted concurrent build left: IF NOT EXISTS would report them as done.
+
+    Also what REINDEX CONCURRENTLY leaves (_ccnew, _ccold); not what somebody is just building.
+    """
     found = connection.execute(
         """
         SELECT i.relname FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
         WHERE x.indrelid = to_regclass(%s) AND NOT (x.indisvalid AND x.indisready)
+          AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.relid = x.indrelid)
         """,
         (f"semsearch.{space.table_name}",),
     )
@@ -107,22 +162,30 @@ def _rows(connection: psycopg.Connection[Any], space: Space) -> int:
     return int(row[0]) if row else 0
 
 
-def _others(connection: psycopg.Connection[Any]) -> bool:
-    """Whether another process is connected to this database: then its reads and writes must go on."""
+def _others(address: Address, connection: psycopg.Connection[Any]) -> bool:
+    """Whether another process is connected to this database: then its reads and writes must go on.
+
+    A pooler's idle clients are not to be seen: there may always be others.
+    """
+    if address.pooled:
+        return True
     row = connection.execute(
-        """
+        r"""
         SELECT EXISTS (SELECT FROM pg_stat_activity other, pg_stat_activity own
                        WHERE own.pid = pg_backend_pid()
                          AND other.datname = current_database() AND other.backend_type = 'client backend'
-                         AND (other.application_name, other.client_addr)
-                             IS DISTINCT FROM (own.application_name, own.client_addr))
+                         -- the number of the connection is no part of the process's name
+                         AND (regexp_replace(other.application_name, '\.\d+$', ''), other.client_addr)
+                             IS DISTINCT FROM (regexp_replace(own.application_name, '\.\d+$', ''), own.client_addr))
         """
     ).fetchone()
     return bool(row and row[0])
 
 
 def _set_resources(connection: psycopg.Connection[Any], space: Space, options: Options, rows: int) -> None:
-    """Memory for the whole graph if the server can spare it, and every core the server allows.
+    """Memory for the whole graph if the server can spare it, every core the server allows, and time.
+
+    A time limit of the role would throw a build away that took hours; who makes it wait is told (`_watch`).
 
     After the graph outgrows maintenance_work_mem every row is an insert on disk, 4 to 100 times slower. What the
     server can spare is not to be seen from here; half of shared_buffers or the configured value is taken as safe.
@@ -140,6 +203,7 @@ def _set_resources(connection: psycopg.Connection[Any], space: Space, options: O
     connection.execute("SELECT set_config('maintenance_work_mem', %s, false)", (f"{memory}kB",))
     local = max(1, (os.cpu_count() or 2) - 1) if connection.info.host.startswith("/") else workers
     connection.execute("SELECT set_config('max_parallel_maintenance_workers', %s, false)", (str(min(workers, local)),))
+    connection.execute("SELECT set_config('statement_timeout', '0', false), set_config('lock_timeout', '0', false)")
 
 
 def _statement(space: Space, options: Options, rows: int, concurrently: bool) -> sql.Composed:
@@ -172,13 +236,10 @@ def _metadata_statement(space: Space, concurrently: bool) -> sql.Composed:
 
 
 @contextmanager
-def _watched(address: Address, backend: int, on_tuples: OnTuples | None) -> Iterator[None]:
-    """Report tuples done and in all while the block runs, as pg_stat_progress_create_index tells them."""
-    if on_tuples is None:
-        yield
-        return
+def _watched(address: Address, name: str, on_tuples: OnTuples | None) -> Iterator[None]:
+    """While the block runs, report tuples done and in all, and who makes it wait."""
     stop = threading.Event()
-    thread = threading.Thread(target=_watch, args=(address, backend, on_tuples, stop), daemon=True)
+    thread = threading.Thread(target=_watch, args=(address, name, on_tuples, stop), daemon=True)
     thread.start()
     try:
         yield
@@ -187,12 +248,20 @@ def _watched(address: Address, backend: int, on_tuples: OnTuples | None) -> Iter
         thread.join()
 
 
-def _watch(address: Address, backend: int, on_tuples: OnTuples, stop: threading.Event) -> None:
+def _watch(address: Address, name: str, on_tuples: OnTuples | None, stop: threading.Event) -> None:
+    before: set[str] = set()
+    told: set[str] = set()
     with suppress(psycopg.Error, DatabaseUnavailable), address.connect(autocommit=True, vectors=False) as connection:
         while not stop.wait(LOOK):
+            backend = watchdog.backend(connection, name)
             row = connection.execute(
                 "SELECT tuples_done, nullif(tuples_total, 0) FROM pg_stat_progress_create_index WHERE pid = %s",
                 (backend,),
             ).fetchone()
-            if row:
+            if row and on_tuples:
                 on_tuples(row[0], row[1])
+            blockers = {blocker for (blocker,) in connection.execute(BLOCKERS, (backend,))}
+            for blocker in (before & blockers) - told:  # seen twice: not somebody who is just passing
+                logger.warning("The index waits for %s: it is built when that transaction has ended.", blocker)
+                told.add(blocker)
+            before = blockers

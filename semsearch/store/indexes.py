@@ -52,6 +52,21 @@ def every(connection: Connection, space: Space) -> list[Index]:
     return [Index(**row._mapping) for row in rows]
 
 
+INVALID = text("""
+SELECT i.relname
+FROM pg_index x
+JOIN pg_class i ON i.oid = x.indexrelid
+WHERE x.indrelid = to_regclass(:table) AND NOT (x.indisvalid AND x.indisready)
+  AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.relid = x.indrelid)
+ORDER BY i.relname
+""")
+
+
+def invalid(connection: Connection, space: Space) -> list[str]:
+    """Indexes of any kind that an interrupted build left; none while one is just being built."""
+    return list(connection.execute(INVALID, {"table": f"semsearch.{space.table_name}"}).scalars())
+
+
 def rows(connection: Connection, space: Space) -> int:
     """How many chunks the catalog says there are, from the last ANALYZE or VACUUM; cheap and a little old."""
     estimate = connection.execute(

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import DBAPIError
 
 from semsearch.errors import DatabaseUnavailable, SchemaMismatch
+from semsearch.store import complaints, fitness
 from semsearch.store import connection as connections
 
 if TYPE_CHECKING:
@@ -52,22 +53,22 @@ def upgrade(address: connections.Address) -> None:
     """Run every migration that is missing, in one transaction: all of them or none."""
     from alembic import command
 
-    engine = connections.engine(address, vectors=False)
+    engine = connections.engine(address, vectors=False, patient=True)
     try:
         # alembic keeps its context in a global variable; between processes env.py takes a lock in the database.
         with _one_at_a_time, engine.begin() as connection:
-            facts = connections.facts(connections.driver(connection))
-            connections.check(facts, address.display)
+            facts = fitness.facts(connections.driver(connection))
+            fitness.check(facts, address.display)
             if facts["revision"] is not None and not known(facts["revision"]):
                 raise ahead(facts["revision"], address.display)
             command.upgrade(config(connection=connection), "head")
-    except ProgrammingError as error:
+    except DBAPIError as error:
         if isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
             raise DatabaseUnavailable(
                 f"cannot migrate {address.display}: {error.orig.diag.message_primary}. "
                 "Run `semsearch migrate` once as the database's owner."
             ) from error
-        raise
+        raise complaints.translate(error) from error
     finally:
         engine.dispose()
 
@@ -86,7 +87,7 @@ def ahead(revision: str, display: str) -> SchemaMismatch:
 def found(address: connections.Address) -> Mapping[str, Any]:
     """The facts of the database, on a plain connection: one that knows vectors cannot be made where there are none."""
     with address.connect(vectors=False, autocommit=True) as connection:
-        return connections.facts(connection)
+        return fitness.facts(connection)
 
 
 def is_current(address: connections.Address) -> bool:
@@ -96,7 +97,7 @@ def is_current(address: connections.Address) -> bool:
 def require_current(address: connections.Address) -> None:
     """Raise SchemaMismatch, DatabaseUnavailable in one sentence unless the database is just right."""
     facts = found(address)
-    connections.check(facts, address.display)
+    fitness.check(facts, address.display)
     revision = facts["revision"]
     if revision is None:
         raise SchemaMismatch(f"{address.display} has no semsearch schema yet: run `semsearch migrate`.")

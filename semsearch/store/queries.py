@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
+import psycopg
 from pgvector import HalfVector
 from sqlalchemy import (
     ColumnElement,
@@ -28,6 +29,7 @@ from sqlalchemy.dialects.postgresql import psycopg as dialect
 from semsearch.records import Embedding, Hit, Hits
 from semsearch.store.connection import EF_SEARCH, driver
 from semsearch.store.spaces import OPERATORS, Space, queried
+from semsearch.store.watchdog import Watched
 
 Plan = Literal["exact", "ann"]
 
@@ -80,16 +82,35 @@ def _plain(space: Space, plan: Plan) -> str:
 
 def _run_plain(engine: Engine, sql: str, settings: list[str], query: Any, top_k: int) -> list[tuple[Any, ...]]:
     """The hot query, straight through psycopg: binary and prepared, without what Core adds to each call."""
-    with (
-        engine.connect() as connection,
-        _transaction(connection, settings),
-        driver(connection).cursor(binary=True) as cursor,
-    ):
-        return cursor.execute(sql, {"query": query, "top_k": top_k}, prepare=True).fetchall()
+    with engine.connect() as connection, driver(connection).cursor(binary=True) as cursor:
+        with _pipeline(driver(connection), settings):
+            cursor.execute(sql, {"query": query, "top_k": top_k}, prepare=True)
+        return cursor.fetchall()
+
+
+@contextmanager
+def _pipeline(raw: psycopg.Connection[Any], settings: list[str]) -> Iterator[None]:
+    """A transaction that is one round trip, BEGIN and COMMIT included; none where the query needs none."""
+    always = raw.settings if isinstance(raw, Watched) else ()
+    if not (always or settings):
+        yield
+        return
+    # psycopg's own transactions wait for an answer to their BEGIN and to their COMMIT.
+    before, raw.autocommit = raw.autocommit, True
+    try:
+        with raw.pipeline():
+            for statement in ("BEGIN", *always, *settings):
+                raw.execute(statement)
+            yield
+            raw.execute("COMMIT")
+    finally:
+        raw.rollback()  # of what failed; after COMMIT it sends nothing
+        if not raw.closed:
+            raw.autocommit = before
 
 
 def _settings(plan: Plan, index: str | None, top_k: int, rows: int) -> list[str]:
-    """What this query needs beyond the connection's settings, as SET LOCAL: a second and third round trip."""
+    """What this query needs beyond the connection's settings, as SET LOCAL; integers only."""
     if plan == "exact":
         return []
     if index == "ivfflat":
@@ -115,7 +136,7 @@ def _transaction(connection: Connection, settings: list[str]) -> Iterator[None]:
     raw = driver(connection)
     with raw.transaction():
         for setting in settings:
-            raw.execute(setting)  # integers only
+            raw.execute(setting)
         yield
 
 

@@ -29,7 +29,7 @@ def get(engine: Engine, fingerprint: str, query: str) -> Embedding | None:
 def put(engine: Engine, fingerprint: str, query: str, embedding: Embedding) -> None:
     """Remember it; a role that may only read searches all the same."""
     try:
-        with engine.connect() as connection:
+        with engine.begin() as connection:
             connection.execute(
                 text("""
                 INSERT INTO semsearch.query_embeddings (fingerprint, hash, embedding)
@@ -45,7 +45,7 @@ def put(engine: Engine, fingerprint: str, query: str, embedding: Embedding) -> N
 
 
 def _tidy(engine: Engine) -> None:
-    with engine.connect() as connection:
+    with engine.begin() as connection:
         connection.execute(
             text("""
             DELETE FROM semsearch.query_embeddings

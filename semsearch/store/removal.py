@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, delete, select, text
+from sqlalchemy import ColumnElement, Connection, Engine, Select, delete, select, text, true
 
 from semsearch.store import chunks, documents, tasks
 from semsearch.store.schema import documents as table
-from semsearch.store.spaces import Space
+from semsearch.store.spaces import Space, hold
+from semsearch.store.transactions import in_transaction
 
 BATCH = 5000  # documents removed in one transaction
 
@@ -20,6 +23,7 @@ def remove(connection: Connection, space: Space, ids: Sequence[str]) -> int:
     stored. A worker that comes later finds neither document nor task, and stores nothing. Tasks before chunks, as the
     workers do it, or the two could deadlock.
     """
+    hold(connection, space)
     connection.execute(text("SET LOCAL semsearch.bulk = 'on'"))
     gone = delete(table).where(table.c.collection_id == space.collection_id, table.c.id == documents.any_of(ids))
     count = connection.execute(gone).rowcount
@@ -39,19 +43,23 @@ def remove_all(connection: Connection, space: Space) -> int:
     return count
 
 
-def prune(connection: Connection, space: Space, source: str) -> int:
-    """Delete the documents of this source that are not in `seen_documents` (documents.Seen); returns how many."""
-    # Not NOT IN: what does not fit work_mem (8 MB, about 100,000 ids) would be read anew for each document.
-    batch = text("""
-        SELECT d.id FROM semsearch.documents d WHERE d.collection_id = :collection_id AND d.source = :source
-        EXCEPT
-        SELECT s.id FROM seen_documents s
-        LIMIT :batch
-    """)
-    values = {"collection_id": space.collection_id, "source": source, "batch": BATCH}
-    connection.execute(text("ANALYZE seen_documents"))
+def prune(engine: Engine, space: Space, source: str, seen: documents.Seen) -> int:
+    """Delete the documents of this source that are not among the ids seen; returns how many."""
     count = 0
-    while ids := list(connection.execute(batch, values).scalars()):
-        count += remove(connection, space, ids)
-        connection.commit()
+    for ids in _pages(engine, space, source):
+        if gone := seen.lacks(ids):
+            count += in_transaction(engine, functools.partial(remove, space=space, ids=gone))
     return count
+
+
+def _pages(engine: Engine, space: Space, source: str) -> Iterator[list[str]]:
+    """The ids of the source's documents, BATCH at a time; no transaction stays open between two pages."""
+    every = select(table.c.id).where(table.c.collection_id == space.collection_id, table.c.source == source)
+    after: ColumnElement[bool] = true()
+    while ids := in_transaction(engine, functools.partial(_ids, every.where(after))):
+        yield ids
+        after = table.c.id > ids[-1]
+
+
+def _ids(found: Select[Any], connection: Connection) -> list[str]:
+    return list(connection.execute(found.order_by(table.c.id).limit(BATCH)).scalars())

@@ -41,6 +41,10 @@ collections = Table(
     Column("state", Text, nullable=False, server_default="active"),
     Column("reason", Text),
     Column("created_at", moment, nullable=False, server_default=func.now()),
+    Column("attachment", JSONB),
+    Column("blocked_at", moment),
+    Column("cached", Boolean, nullable=False, server_default="false"),
+    Column("token_budget", BigInteger),
     UniqueConstraint("name", name="collections_name_key"),
     comment="Named sets of documents that are searched together.",
 )
@@ -61,6 +65,7 @@ spaces = Table(
     Column("index_kind", Text, nullable=False, server_default="auto"),
     Column("fingerprint", Text),
     Column("created_at", moment, nullable=False, server_default=func.now()),
+    Column("probe", VECTOR),
     comment="Embedding spaces: model, dimensions, distance, chunking; one live each.",
 )
 Index("spaces_live", spaces.c.collection_id, unique=True, postgresql_where=text("state = 'live'"))
@@ -126,4 +131,48 @@ query_embeddings = Table(
     Column("embedding", VECTOR, nullable=False),
     Column("created_at", moment, nullable=False, server_default=func.now()),
     comment="Embeddings of queries asked before.",
+)
+
+document_embeddings = Table(
+    "document_embeddings",
+    metadata,
+    Column("fingerprint", Text, primary_key=True),
+    Column("hash", LargeBinary, primary_key=True),
+    Column("embedding", VECTOR, nullable=False),
+    Column("created_at", moment, nullable=False, server_default=func.now()),
+    comment="Embeddings of chunks made before, so that nobody pays twice.",
+)
+
+backfills = Table(
+    "backfills",
+    metadata,
+    Column("collection_id", ForeignKey(collections.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("position", JSONB),
+    Column("enqueued", BigInteger, nullable=False, server_default="0"),
+    Column("started_at", moment, nullable=False, server_default=func.now()),
+    Column("finished_at", moment),
+    comment="How far the existing rows of attached tables have become tasks.",
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("host", Text, nullable=False),
+    Column("process_id", Integer, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("started_at", moment, nullable=False, server_default=func.now()),
+    Column("seen_at", moment, nullable=False, server_default=func.now()),
+    comment="Processes that embed: who they are and when they were last heard of.",
+)
+
+usage = Table(
+    "usage",
+    metadata,
+    Column("collection_id", Integer, primary_key=True, autoincrement=False),
+    Column("minute", moment, primary_key=True),
+    Column("worker", Integer, primary_key=True, autoincrement=False),
+    *(Column(name, BigInteger, nullable=False, server_default="0") for name in ("documents", "chunks", "embedded")),
+    *(Column(name, BigInteger, nullable=False, server_default="0") for name in ("cached", "tokens")),
+    comment="What each worker did for each collection, by minute.",
 )

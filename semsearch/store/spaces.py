@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import numpy as np
 from pgvector.sqlalchemy import HALFVEC, VECTOR
 from sqlalchemy import (
     Column,
@@ -22,19 +23,22 @@ from sqlalchemy import (
     Row,
     Table,
     Text,
+    cast,
     delete,
     func,
     insert,
     select,
     text,
+    update,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REAL
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import CreateTable, DropTable
 
 from semsearch import fields as declared
 from semsearch.errors import Conflict, InvalidInput, NotFound
-from semsearch.store.schema import collections, documents, failures, leases, spaces, tasks
+from semsearch.records import Embedding
+from semsearch.store.schema import collections, documents, failures, leases, spaces, tasks, usage
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 PAGE = 8160  # bytes a row may fill on a page of 8 kB
@@ -47,6 +51,23 @@ class Field(NamedTuple):
     number: int
     name: str
     type: declared.FieldType
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A user's own table as the source of a collection: which of its columns make up a document."""
+
+    schema: str
+    table: str
+    ids: tuple[str, ...]
+    id_types: tuple[str, ...]
+    texts: tuple[str, ...]
+    title: str | None
+    metadata: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for name in ("ids", "id_types", "texts", "metadata"):  # lists when they come from jsonb
+            object.__setattr__(self, name, tuple(getattr(self, name)))
 
 
 @dataclass(frozen=True)
@@ -68,6 +89,9 @@ class Space:
     index_kind: str
     fingerprint: str | None
     fields: tuple[Field, ...]
+    attachment: Attachment | None
+    cached: bool
+    token_budget: int | None
 
     @property
     def table_name(self) -> str:
@@ -145,6 +169,11 @@ def field_columns(chunks: FromClause, space: Space) -> dict[str, ColumnElement[A
 EXISTS = "collection {!r} exists already."
 
 
+def is_there(connection: Connection, name: str) -> bool:
+    """Whether a collection has this name."""
+    return connection.execute(select(collections.c.id).where(collections.c.name == name)).first() is not None
+
+
 def check_name(connection: Connection, name: str) -> None:
     """Raise InvalidInput, Conflict unless a collection of that name can be made."""
     if not isinstance(name, str) or not NAME.fullmatch(name):
@@ -152,16 +181,26 @@ def check_name(connection: Connection, name: str) -> None:
             f"collection name {name!r} will not do: use a lower-case letter, then up to 47 lower-case letters, digits "
             "and underscores."
         )
-    if connection.execute(select(collections.c.id).where(collections.c.name == name)).first():
+    if is_there(connection, name):
         raise Conflict(EXISTS.format(name))
 
 
-def create(connection: Connection, name: str, fields: Mapping[str, declared.FieldType], **settings: Any) -> Space:
+def create(
+    connection: Connection,
+    name: str,
+    fields: Mapping[str, declared.FieldType],
+    *,
+    cached: bool = False,
+    token_budget: int | None = None,
+    **settings: Any,
+) -> Space:
     """Insert collection and live space, make the table and the view. Raises Conflict."""
     numbered = [Field(number, field, kind)._asdict() for number, (field, kind) in enumerate(fields.items(), 1)]
     try:
         collection_id = connection.execute(
-            insert(collections).values(name=name, fields=numbered).returning(collections.c.id)
+            insert(collections)
+            .values(name=name, fields=numbered, cached=cached, token_budget=token_budget)
+            .returning(collections.c.id)
         ).scalar_one()
     except IntegrityError as error:
         raise Conflict(EXISTS.format(name)) from error
@@ -226,12 +265,17 @@ def _query() -> Any:
         spaces.c.index_kind,
         spaces.c.fingerprint,
         collections.c.fields,
+        collections.c.attachment,
+        collections.c.cached,
+        collections.c.token_budget,
     ).join_from(collections, spaces, (spaces.c.collection_id == collections.c.id) & (spaces.c.state == "live"))
 
 
 def _space(row: Row[Any]) -> Space:
     values = dict(row._mapping)
-    return Space(**{**values, "fields": tuple(Field(**field) for field in values["fields"])})
+    values["fields"] = tuple(Field(**field) for field in values["fields"])
+    values["attachment"] = Attachment(**values["attachment"]) if values["attachment"] else None
+    return Space(**values)
 
 
 def find(connection: Connection, name: str) -> Space:
@@ -255,15 +299,40 @@ def every(connection: Connection) -> list[Space]:
     return [_space(row) for row in connection.execute(_query().order_by(collections.c.name))]
 
 
+def probe(connection: Connection, space: Space) -> Embedding | None:
+    """What the model made of the known text when the space was created; None where nothing was asked."""
+    stored = select(cast(spaces.c.probe, ARRAY(REAL))).where(spaces.c.id == space.id)
+    found = connection.execute(stored).scalar_one_or_none()
+    return None if found is None else np.array(found, np.float32)
+
+
+def set_token_budget(connection: Connection, space: Space, tokens: int | None) -> None:
+    """Limit the tokens of a day, or no longer; workers look at it before every call."""
+    connection.execute(update(collections).where(collections.c.id == space.collection_id).values(token_budget=tokens))
+
+
 def hold(connection: Connection, space: Space) -> None:
-    """Keep the collection from being dropped until the transaction ends. Raises NotFound when it has been."""
+    """Keep the collection from being dropped or attached to a table until the transaction ends.
+
+    Raises NotFound, InvalidInput when it has been.
+    """
     there = (
-        select(collections.c.id)
+        select(collections.c.attachment)
         .where(collections.c.id == space.collection_id)
         .with_for_update(key_share=True, read=True)
     )
-    if connection.execute(there).one_or_none() is None:
+    found = connection.execute(there).one_or_none()
+    if found is None:
         raise NotFound(f"collection {space.name!r} has been dropped.")
+    if found.attachment is not None:
+        raise attached_elsewhere(space.name, Attachment(**found.attachment))
+
+
+def attached_elsewhere(name: str, attachment: Attachment) -> InvalidInput:
+    """For whoever would change documents that are rows of the user's own table."""
+    return InvalidInput(
+        f"the documents of collection {name!r} come from {attachment.schema}.{attachment.table}: change them there."
+    )
 
 
 def with_tasks(connection: Connection) -> list[str]:
@@ -278,13 +347,23 @@ def drop(connection: Connection, space: Space) -> None:
     Those who put are kept out first; then come documents, tasks and chunks, in the order in which workers lock them.
     """
     name = connection.dialect.identifier_preparer.quote(space.name)
-    connection.execute(select(collections.c.id).where(collections.c.id == space.collection_id).with_for_update())
+    held = select(collections.c.attachment).where(collections.c.id == space.collection_id).with_for_update()
+    if connection.execute(held).scalar_one_or_none() is not None:
+        connection.execute(text("SELECT semsearch.detach(:name)"), {"name": space.name})
     connection.execute(text("SET LOCAL semsearch.bulk = 'on'"))
-    for owned in (documents, tasks, leases, failures):
+    for owned in (documents, tasks, leases, failures, usage):
         connection.execute(delete(owned).where(owned.c.collection_id == space.collection_id))
     connection.exec_driver_sql(f"DROP VIEW IF EXISTS collections.{name}")
     connection.execute(DropTable(table(space), if_exists=True))
     connection.execute(delete(collections).where(collections.c.id == space.collection_id))
+
+
+def exists(connection: Connection, space: Space) -> bool:
+    """Whether the space has been made: an estimate is asked for before."""
+    found = connection.execute(
+        text("SELECT to_regclass(:table) IS NOT NULL"), {"table": f"semsearch.{space.table_name}"}
+    )
+    return bool(found.scalar_one())
 
 
 def count(connection: Connection, space: Space) -> int:

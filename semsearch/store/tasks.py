@@ -6,8 +6,9 @@ comes from the database's clock. Versions are compared by `=` only: on Citus a s
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +16,7 @@ from sqlalchemy import Connection, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, TEXT
 
 from semsearch.records import Document
+from semsearch.store import source
 from semsearch.store.spaces import Space
 
 READ_BYTES = 32 * 2**20  # text read at once; one longer document is read alone
@@ -27,6 +29,7 @@ class Claim:
     document_id: str
     token: int
     attempt: int
+    reason: str | None = None  # why the attempt before did not succeed
 
 
 @dataclass(frozen=True)
@@ -36,82 +39,162 @@ class Work:
     claim: Claim
     document: Document | None  # None: deleted, so its chunks go
     versions: tuple[int, ...]
+    refusal: str | None = None  # why it cannot be embedded, whatever is tried
 
 
-CLAIM = text("""
-WITH candidates AS (
-    SELECT t.collection_id, t.document_id, t.version
+BACKFILL_SHARE = 5  # one of so many documents claimed is of the backfill, as long as there is any
+WINDOW, LEAST_WINDOW = 4, 256  # tasks looked at in each lane: so many for each document asked for, but no fewer than
+AGAIN = 2.0  # seconds after which the head of the order is looked at again
+
+
+@dataclass
+class Place:
+    """How far one who claims has looked in each lane: what lies before is leased or backing off.
+
+    Without it every claim would read again what the others hold: with 8 pipelines 4,000 tasks.
+    """
+
+    edits: int = 0
+    backfill: int = 0
+    begun: float = field(default_factory=time.monotonic)
+
+    @property
+    def further(self) -> bool:
+        """Whether there is more to look at than was looked at so far."""
+        return bool(self.edits or self.backfill)
+
+    def move(self, edits: int | None, backfill: int | None) -> None:
+        """Go on behind these versions; from the head again where there is nothing behind."""
+        self.edits, self.backfill = edits or 0, backfill or 0
+        self.begun = time.monotonic()
+
+    def rest(self) -> None:
+        """Stay, as long as it is not time to look for what has become free before."""
+        if time.monotonic() - self.begun > AGAIN:
+            self.move(None, None)
+
+
+def _window(lane: int, after: str) -> str:
+    """The last version to look at in a lane, from the index alone; null when the lane ends before."""
+    return f"""
+    (SELECT t.version FROM semsearch.tasks t
+     WHERE t.collection_id = :collection_id AND t.lane = {lane} AND t.version > {after}
+     ORDER BY t.version OFFSET :window LIMIT 1)"""  # noqa: S608
+
+
+def _free(lane: int, after: str, until: str, limit: str) -> str:
+    """The first tasks of a lane that are free: no lease, or an expired one, unless the document is backing off.
+
+    The lease comes by a scalar subquery, which PostgreSQL can neither hash nor sort: it is asked for the first tasks
+    in the order of the index, and for no others. No moment of a lease is more than an hour away, unless the server's
+    clock was put back.
+    """
+    return f"""
+    SELECT t.document_id, t.version
     FROM semsearch.tasks t
-    LEFT JOIN semsearch.leases l ON l.collection_id = t.collection_id AND l.document_id = t.document_id
-    WHERE t.collection_id = :collection_id
-      AND (l.document_id IS NULL
-           OR (l.expires_at <= now() AND (l.not_before <= now() OR t.version > l.version)))
-    ORDER BY t.lane, t.version
-    LIMIT :count
-    FOR UPDATE OF t SKIP LOCKED
+    WHERE t.collection_id = :collection_id AND t.lane = {lane} AND t.version > {after}
+      AND t.version <= (SELECT coalesce({until}, 9223372036854775807) FROM ends)
+      AND coalesce((SELECT (l.expires_at <= now() OR l.expires_at > now() + interval '1 hour')
+                        AND (l.not_before <= now() OR l.not_before > now() + interval '1 hour'
+                             OR t.version > l.version)
+                    FROM semsearch.leases l
+                    WHERE l.collection_id = t.collection_id AND l.document_id = t.document_id), true)
+    ORDER BY t.version
+    LIMIT {limit}
+    FOR UPDATE OF t SKIP LOCKED"""  # noqa: S608
+
+
+_BEHIND = "greatest(:backfill, (SELECT max(version) FROM reserved))"
+_LEFT = ":count - (SELECT count(*) FROM reserved)"
+CLAIM = text(
+    f"""
+WITH ends AS MATERIALIZED (
+    SELECT {_window(0, ":edits")} AS edits, {_window(1, ":backfill")} AS backfill,
+           nextval('semsearch.lease_token') AS token
+),
+reserved AS MATERIALIZED ({_free(1, ":backfill", "backfill", ":reserved")}
+),
+edits AS MATERIALIZED ({_free(0, ":edits", "edits", _LEFT)}
+),
+backfill AS MATERIALIZED ({_free(1, _BEHIND, "backfill", f"{_LEFT} - (SELECT count(*) FROM edits)")}
+),
+candidates AS MATERIALIZED (
+    SELECT * FROM reserved UNION ALL SELECT * FROM edits UNION ALL SELECT * FROM backfill
+),
+leased AS (
+    INSERT INTO semsearch.leases AS l
+        (collection_id, document_id, token, version, worker, attempt, claimed_at, expires_at)
+    SELECT :collection_id, d.document_id, (SELECT token FROM ends),
+           (SELECT max(t.version) FROM semsearch.tasks t
+            WHERE t.collection_id = :collection_id AND t.document_id = d.document_id),
+           :worker, 1, now(), now() + make_interval(secs => :seconds)
+    FROM (SELECT DISTINCT document_id FROM candidates) d
+    ORDER BY d.document_id
+    -- SKIP LOCKED alone is not enough: another worker may have leased the document between our snapshot and our lock
+    -- (503 of 2,000 claimed twice without this guard, 0 with it).
+    ON CONFLICT (collection_id, document_id) DO UPDATE
+    SET token = excluded.token, version = excluded.version, worker = excluded.worker,
+        attempt = CASE WHEN excluded.version > l.version THEN 1 ELSE l.attempt + 1 END,
+        reason = CASE WHEN excluded.version > l.version THEN NULL ELSE l.reason END,
+        claimed_at = excluded.claimed_at, expires_at = excluded.expires_at, not_before = '-infinity'
+    WHERE (l.expires_at <= excluded.claimed_at OR l.expires_at > excluded.claimed_at + interval '1 hour')
+      AND (l.not_before <= excluded.claimed_at OR l.not_before > excluded.claimed_at + interval '1 hour'
+           OR excluded.version > l.version)
+    RETURNING l.document_id, l.attempt, l.reason
 )
-INSERT INTO semsearch.leases AS l
-    (collection_id, document_id, token, version, worker, attempt, claimed_at, expires_at)
-SELECT DISTINCT ON (collection_id, document_id)
-       collection_id, document_id, :token, version, :worker, 1, now(), now() + make_interval(secs => :seconds)
-FROM candidates
-ORDER BY collection_id, document_id, version DESC
--- SKIP LOCKED alone is not enough: another worker may have leased the document between our snapshot and our lock
--- (503 of 2,000 claimed twice without this guard, 0 with it).
-ON CONFLICT (collection_id, document_id) DO UPDATE
-SET token = excluded.token, version = excluded.version, worker = excluded.worker,
-    attempt = CASE WHEN l.version = excluded.version THEN l.attempt + 1 ELSE 1 END,
-    claimed_at = excluded.claimed_at, expires_at = excluded.expires_at, not_before = '-infinity'
-WHERE l.expires_at <= excluded.claimed_at
-  AND (l.not_before <= excluded.claimed_at OR l.version <> excluded.version)
-RETURNING l.document_id, l.attempt
-""")
+SELECT e.token, e.edits, e.backfill, (SELECT count(*) FROM candidates) AS found,
+       l.document_id, l.attempt, l.reason
+FROM ends e LEFT JOIN leased l ON true
+"""  # noqa: S608
+)
 
 
-def claim(connection: Connection, space: Space, worker: int, count: int, seconds: float) -> list[Claim]:
-    """Lease up to `count` documents for so many seconds."""
-    token = connection.execute(text("SELECT nextval('semsearch.lease_token')")).scalar_one()
-    found = connection.execute(
+def claim(
+    connection: Connection, space: Space, worker: int, count: int, seconds: float, place: Place | None = None
+) -> list[Claim]:
+    """Lease up to `count` documents for so many seconds: edits first, but a fifth of them from the backfill.
+
+    Looks at no more than WINDOW tasks for each document asked for, in either lane; `place` remembers how far.
+    """
+    place = place or Place()
+    # While `leases` is small a plan would read it whole, and would still do so after it has grown.
+    connection.execute(text("SET LOCAL enable_seqscan = off"))
+    rows = connection.execute(
         CLAIM,
-        {"collection_id": space.collection_id, "count": count, "token": token, "worker": worker, "seconds": seconds},
-    )
-    return [Claim(row.document_id, token, row.attempt) for row in found]
+        {
+            "collection_id": space.collection_id,
+            "count": count,
+            "reserved": -(-count // BACKFILL_SHARE),
+            "window": max(WINDOW * count, LEAST_WINDOW) - 1,
+            "edits": place.edits,
+            "backfill": place.backfill,
+            "worker": worker,
+            "seconds": seconds,
+        },
+    ).all()
+    if rows[0].found < count:
+        place.move(rows[0].edits, rows[0].backfill)
+    else:
+        place.rest()
+    return [Claim(row.document_id, row.token, row.attempt, row.reason) for row in rows if row.document_id is not None]
 
 
 def ids(values: Sequence[str]) -> Any:
     return bindparam("ids", list(values), type_=ARRAY(TEXT))
 
 
-SIZES = """
-SELECT u.id, coalesce(octet_length(d.text), 0) AS bytes
-FROM unnest(:ids) AS u (id)
-LEFT JOIN semsearch.documents d ON d.collection_id = :collection_id AND d.id = u.id
-"""
-
-# Versions and text in one statement, hence one snapshot: read one after the other they were stale in 43 of 115 checks.
-READ = """
-SELECT u.id AS document_id, d.id IS NOT NULL AS present, d.title, d.text, d.format, d.metadata,
-       ARRAY(SELECT t.version FROM semsearch.tasks t
-             WHERE t.collection_id = :collection_id AND t.document_id = u.id) AS versions
-FROM unnest(:ids) AS u (id)
-LEFT JOIN semsearch.documents d ON d.collection_id = :collection_id AND d.id = u.id
-"""
-
-
 def portions(connection: Connection, space: Space, claims: Sequence[Claim]) -> Iterator[list[Claim]]:
     """The claims in portions whose texts fit READ_BYTES together."""
-    sizes = connection.execute(
-        text(SIZES).bindparams(ids([c.document_id for c in claims])), {"collection_id": space.collection_id}
-    )
-    size_of = {row.id: row.bytes for row in sizes}
+    sizes = source.sizes(connection, space, [claim.document_id for claim in claims])
     portion: list[Claim] = []
     total = 0
     for claim in claims:
-        if portion and total + size_of[claim.document_id] > READ_BYTES:
+        size = sizes.get(claim.document_id, 0)
+        if portion and total + size > READ_BYTES:
             yield portion
             portion, total = [], 0
         portion.append(claim)
-        total += size_of[claim.document_id]
+        total += size
     if portion:
         yield portion
 
@@ -119,25 +202,9 @@ def portions(connection: Connection, space: Space, claims: Sequence[Claim]) -> I
 def read(connection: Connection, space: Space, claims: Sequence[Claim]) -> list[Work]:
     """What the claimed documents are now. A claim whose task is gone comes back without versions."""
     by_id = {claim.document_id: claim for claim in claims}
-    rows = connection.execute(text(READ).bindparams(ids(list(by_id))), {"collection_id": space.collection_id})
-    return [
-        Work(
-            by_id[row.document_id],
-            Document(row.document_id, row.text, row.metadata, row.title, row.format) if row.present else None,
-            tuple(row.versions),
-        )
-        for row in rows
-    ]
+    found = source.read(connection, space, list(by_id))
+    return [Work(by_id[one.document_id], one.document, one.versions, one.refusal) for one in found]
 
-
-# A DELETE under way holds FOR UPDATE: SKIP LOCKED leaves such a document out instead of waiting, and its chunks can
-# not appear after it is gone. An UPDATE of the text does not conflict with KEY SHARE, so a user never waits for us.
-LOCK_SOURCE = """
-SELECT id FROM semsearch.documents
-WHERE collection_id = :collection_id AND id = ANY(:ids)
-ORDER BY id
-FOR KEY SHARE SKIP LOCKED
-"""
 
 FENCE = """
 DELETE FROM semsearch.tasks t
@@ -152,11 +219,7 @@ def fence(connection: Connection, space: Space, works: Sequence[Work]) -> list[W
 
     Only they may be stored, in this same transaction. Of the others nothing is deleted, so that no change is lost.
     """
-    there = connection.execute(
-        text(LOCK_SOURCE).bindparams(ids([w.claim.document_id for w in works])),
-        {"collection_id": space.collection_id},
-    )
-    locked = set(there.scalars())
+    locked = source.lock(connection, space, [work.claim.document_id for work in works])
     held = [w for w in works if w.versions and (w.document is None or w.claim.document_id in locked)]
     while held:
         with connection.begin_nested() as savepoint:
@@ -214,6 +277,17 @@ def forgive(connection: Connection, space: Space, document_ids: Sequence[str]) -
 def discard(connection: Connection, space: Space, document_ids: Sequence[str]) -> None:
     """Remove the tasks of documents that are being stored with given embeddings: what a worker holds is then fenced."""
     connection.execute(text(DISCARD).bindparams(ids(document_ids)), {"collection_id": space.collection_id})
+
+
+ANY = """
+SELECT EXISTS (SELECT FROM semsearch.tasks WHERE collection_id = :collection_id)
+    OR EXISTS (SELECT FROM semsearch.failures WHERE collection_id = :collection_id)
+"""
+
+
+def any_for(connection: Connection, space: Space) -> bool:
+    """Whether any document of the collection has a task or a failure."""
+    return bool(connection.execute(text(ANY), {"collection_id": space.collection_id}).scalar_one())
 
 
 PENDING = """

@@ -14,8 +14,12 @@ import semsearch
 from semsearch.collection import Collection
 from semsearch.config import Settings
 from semsearch.database import Database
+from tests.integration.attaching import articles, shop
+from tests.integration.command_line import cli, environment
 from tests.integration.hands import MODEL, Hands
 from tests.provider import Provider
+
+__all__ = ["articles", "cli", "environment", "shop"]  # fixtures that live where their types do
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +44,7 @@ def model_db(module_db: Database, provider: Provider) -> Iterator[Database]:
     for name in {collection.name for collection in module_db.collections()} - before:
         module_db.drop_collection(name)
     with module_db._pools.writing.begin() as connection:
-        connection.exec_driver_sql("TRUNCATE semsearch.query_embeddings")
+        connection.exec_driver_sql("TRUNCATE semsearch.query_embeddings, semsearch.document_embeddings")
 
 
 @pytest.fixture
@@ -77,3 +81,11 @@ def hands() -> Iterator[Callable[..., Hands]]:
     yield make
     for each in made:
         each.worker.close()
+
+
+@pytest.fixture
+def two(model_db: Database, provider: Provider) -> tuple[Collection, Collection]:
+    """A collection with much to do, and one with little, of one provider."""
+    large, small = (model_db.create_collection(name, model=MODEL) for name in ("large", "small"))
+    provider.reset()
+    return large, small

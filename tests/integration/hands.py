@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from semsearch import embedding, work
+from semsearch import embedding, pipeline, work
 from semsearch.collection import Collection
 from semsearch.embedders import Embedder
 from semsearch.records import Embedding
 from semsearch.road import Road
 from semsearch.store import chunks, leases, tasks
+from semsearch.verify import Verification
 from tests.provider import Provider
 
 MODEL = "openai:test-model"
@@ -33,6 +34,11 @@ def searchable(collection: Collection) -> dict[str, list[str]]:
     return found
 
 
+def kinds(found: Verification) -> dict[str, tuple[int, list[str]]]:
+    """What was found: count and examples, of the kinds of which there are any."""
+    return {kind: (each.count, each.examples) for kind, each in found.differences.items() if each.count}
+
+
 class Meanwhile:
     """An embedder, but something happens while it embeds, once."""
 
@@ -43,8 +49,8 @@ class Meanwhile:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._embedder, name)
 
-    def embed_documents(self, texts: Sequence[str]) -> Embedding:
-        found = self._embedder.embed_documents(texts)
+    def embed_documents(self, texts: Sequence[str], **options: Any) -> Embedding:
+        found = self._embedder.embed_documents(texts, **options)
         if self._happens:
             happens, self._happens = self._happens, None
             happens()
@@ -66,13 +72,15 @@ class Hands:
         """The ids of the documents leased."""
         with self.engine.begin() as connection:
             self.claims = tasks.claim(connection, self.space, self.worker.number, count, self.worker.lease)
+        self.worker.hold(self.claims)
         return [claim.document_id for claim in self.claims]
 
     def prepare(self) -> None:
         with self.engine.connect() as connection:
             self.works = tasks.read(connection, self.space, self.claims)
             self.stored = chunks.hashes(connection, self.space, [claim.document_id for claim in self.claims])
-        self.prepared = embedding.embed(embedding.plan(self.space, self.works, self.stored, self.embedder))
+        plan = embedding.plan(self.space, self.works, self.stored, self.embedder)
+        self.prepared = embedding.embed(plan, self.engine, self.worker.number)
 
     def finish(self) -> list[str]:
         """The ids of the documents that the fence let through."""
@@ -90,4 +98,4 @@ class Hands:
 
     def step(self) -> int:
         """The real thing: how many documents were claimed."""
-        return work.do(Road(self.address, self.engine, self.space, self.embedder), self.worker)
+        return pipeline.do(Road(self.address, self.engine, self.space, self.embedder), self.worker)

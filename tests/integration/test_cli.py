@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import csv
 import difflib
-import io
-import json
 import os
 import pty
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,41 +19,7 @@ import numpy as np
 import pytest
 
 from semsearch import Document, sources
-from semsearch.cli import main
-
-
-@dataclass(frozen=True)
-class Printed:
-    out: str
-    err: str
-
-
-Cli = Callable[..., Printed]
-
-
-@pytest.fixture
-def environment(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plain output whatever terminal the tests are run from, and a database of this test's own."""
-    monkeypatch.delenv("FORCE_COLOR", raising=False)
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("SEMSEARCH_DATABASE_URL", database_url)
-    monkeypatch.setenv("SEMSEARCH_HOME", str(tmp_path / "home"))
-
-
-@pytest.fixture
-def cli(environment: None, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """Runs a command as the console script does; nothing it prints may hold an escape sequence or a traceback."""
-
-    def run(*arguments: str, code: int = 0, stdin: str = "") -> Printed:
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
-        returned = main(arguments)
-        printed = Printed(*capfd.readouterr())
-        assert returned == code, printed.err
-        assert "\x1b" not in printed.out + printed.err
-        assert "Traceback" not in printed.err
-        return printed
-
-    return run
+from tests.integration.command_line import Cli, answer
 
 
 @pytest.fixture
@@ -70,12 +34,6 @@ def points(db: Any) -> Any:
         ]
     )
     return collection
-
-
-def answer(done: Printed) -> dict[str, Any]:
-    parsed = json.loads(done.out)
-    assert isinstance(parsed, dict)
-    return parsed
 
 
 @pytest.mark.model
@@ -117,10 +75,10 @@ def test_what_is_not_waited_for_is_done_by_a_worker(cli: Cli) -> None:
     cli("create", "notes")
     left = cli("ingest", "notes", "-", "--format", "jsonl", "--no-wait", stdin='{"id": "1", "text": "later"}\n')
     assert "semsearch worker" in left.out
-    assert answer(cli("status", "notes", "--json"))["pending"] == 1
+    assert answer(cli("status", "notes", "--json"))["backlog"] == 1
     cli("worker", "--until-idle")
     status = answer(cli("status", "notes", "--json"))
-    assert (status["pending"], status["chunks"]) == (0, 1)
+    assert (status["backlog"], status["chunks"]) == (0, 1)
 
 
 @dataclass(frozen=True)
@@ -291,7 +249,9 @@ def test_a_new_database_is_migrated_and_examined(
     cli("migrate")
     after = {check["name"]: check["state"] for check in answer(cli("doctor", "--json"))["checks"]}
     assert after["schema"] == "ok"
-    assert set(after) == {"database", "connection", "PostgreSQL", "pgvector", "schema", "model", "device"}
+    server = {"database", "connection", "PostgreSQL", "pgvector", "schema"}
+    contents = {"collections", "triggers", "indexes", "failures", "workers"}
+    assert set(after) == {*server, *contents, "model", "device"}
 
 
 def test_doctor_says_which_setting_named_the_database(

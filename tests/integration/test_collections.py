@@ -53,7 +53,7 @@ def test_collections_are_listed_by_name_with_their_counts(model_db: Database) ->
     a = model_db.create_collection("a", dimensions=2)
     a.put([Document("x", "text", embedding=[1, 2])])
     first, second = model_db.collections()
-    assert (first.name, first.documents, first.chunks, first.pending, first.failed) == ("a", 1, 1, 0, 0)
+    assert (first.name, first.documents, first.chunks, first.backlog, first.failed) == ("a", 1, 1, 0, 0)
     assert (first.model, first.index, first.state, first.reason) == (None, None, "active", None)
     assert first.bytes > second.bytes > 0
     assert second.name == "b"

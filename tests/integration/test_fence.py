@@ -29,7 +29,7 @@ LONG = "\n\n".join(f"Sentence {number} is short enough." for number in range(10)
 
 def assert_true(collection: Collection) -> None:
     """Nothing waits, every chunk belongs to the text of its document, and its embedding to the chunk."""
-    assert collection.status().pending == 0
+    assert collection.status().backlog == 0
     for id, texts in searchable(collection).items():
         document = collection.get(id)
         assert "".join("".join(texts).split()) == "".join(document.text.split())
@@ -51,7 +51,7 @@ def test_an_update_while_embedding_is_not_lost(notes: Collection, hands: Any, sq
     worker.meanwhile(lambda: sql.execute(UPDATE, ("new", "a")))
     assert worker.step() == 1
     # The text that was read is stored, with its own embedding; the task of the new one is still there.
-    assert (searchable(notes), notes.status().pending) == ({"a": ["old"]}, 1)
+    assert (searchable(notes), notes.status().backlog) == ({"a": ["old"]}, 1)
     notes.work()
     assert searchable(notes) == {"a": ["new"]}
     assert_true(notes)
@@ -63,7 +63,7 @@ def test_a_document_deleted_while_embedding_is_not_stored(notes: Collection, han
     worker.meanwhile(lambda: sql.execute(DELETE, ("a",)))
     worker.step()
     assert searchable(notes) == {"b": ["other"]}
-    assert notes.status().pending == 1
+    assert notes.status().backlog == 1
     notes.work()
     assert_true(notes)
 
@@ -73,7 +73,7 @@ def test_deleting_through_the_door_while_embedding_leaves_nothing(notes: Collect
     worker = hands(notes)
     worker.meanwhile(lambda: notes.delete(["a"]))
     worker.step()
-    assert (searchable(notes), notes.status().pending) == ({}, 0)
+    assert (searchable(notes), notes.status().backlog) == ({}, 0)
 
 
 def test_deleted_and_inserted_again_while_embedding(notes: Collection, hands: Any, sql: Sql) -> None:
@@ -86,7 +86,7 @@ def test_deleted_and_inserted_again_while_embedding(notes: Collection, hands: An
     worker = hands(notes)
     worker.meanwhile(replace)
     worker.step()
-    assert notes.status().pending == 1
+    assert notes.status().backlog == 1
     notes.work()
     assert searchable(notes) == {"a": ["new"]}
     assert_true(notes)
@@ -143,7 +143,7 @@ def test_a_column_that_is_not_embedded_writes_no_task(notes: Collection, sql: Sq
     notes.put([Document("a", "one")])
     sql.execute("UPDATE semsearch.documents SET updated_at = now(), source = 'x'")
     sql.execute("UPDATE semsearch.documents SET text = text")
-    assert notes.status().pending == 0
+    assert notes.status().backlog == 0
 
 
 def test_bulk_keeps_the_triggers_still(notes: Collection, sql: Sql) -> None:
@@ -152,9 +152,9 @@ def test_bulk_keeps_the_triggers_still(notes: Collection, sql: Sql) -> None:
         sql.execute("SET LOCAL semsearch.bulk = 'on'")
         sql.execute(UPDATE, ("two", "a"))
         sql.execute(INSERT, ("b", "three"))
-    assert notes.status().pending == 0
+    assert notes.status().backlog == 0
     sql.execute(INSERT, ("c", "four"))
-    assert notes.status().pending == 1
+    assert notes.status().backlog == 1
 
 
 # A DELETE that is still open
@@ -173,7 +173,7 @@ def test_finish_leaves_a_document_alone_that_is_just_being_deleted(
         assert worker.step() == 0  # not again and again while the transaction is open: that would cost money
     assert inputs(provider) == []
     assert worker.step() == 1  # the task of the DELETE makes it due at once
-    assert (searchable(notes), notes.status().pending) == ({"b": ["other"]}, 0)
+    assert (searchable(notes), notes.status().backlog) == ({"b": ["other"]}, 0)
 
 
 def test_a_delete_that_is_rolled_back_delays_the_document_only(notes: Collection, hands: Any, sql: Sql) -> None:
@@ -294,7 +294,7 @@ def test_of_two_versions_read_both_must_still_be_there(notes: Collection, hands:
     sql.execute(UPDATE, ("three", "a"))  # version 3
     assert slow.finish() == ["a"]  # deletes version 1
     assert quick.finish() == []  # so version 2 stays, and is not lost
-    assert notes.status().pending == 1
+    assert notes.status().backlog == 1
     sql_time_passes(notes)
     notes.work()
     assert searchable(notes) == {"a": ["three"]}
@@ -397,7 +397,7 @@ def test_a_user_with_an_old_snapshot_may_delete_what_was_embedded_anew(notes: Co
         with notes._pools.writing.begin() as connection:
             connection.exec_driver_sql("UPDATE " + f"semsearch.{notes._space.table_name} SET heading = 'new'")
         sql.execute(DELETE, ("a",))
-    assert notes.status().pending == 1
+    assert notes.status().backlog == 1
     notes.work()
     assert searchable(notes) == {}
     assert_true(notes)
@@ -423,7 +423,7 @@ def test_a_user_without_rights_on_our_tables_may_still_write_documents(notes: Co
             sql.execute("SET LOCAL ROLE fence_writer")
             sql.execute("INSERT INTO semsearch.documents (collection_id, id, text) VALUES (%s, 'a', 'x')", (number,))
             sql.execute(UPDATE, ("y", "a"))
-        assert notes.status().pending == 1
+        assert notes.status().backlog == 1
     finally:
         sql.execute("DROP OWNED BY fence_writer")
         sql.execute("DROP ROLE fence_writer")
@@ -443,7 +443,7 @@ def test_a_given_embedding_fences_a_worker_that_has_read_the_old_text(notes: Col
     worker.step()
     assert searchable(notes) == {"a": ["given"]}
     assert notes.search(embedding=one(0))[0].distance == pytest.approx(0, abs=1e-6)
-    assert notes.status().pending == 0
+    assert notes.status().backlog == 0
 
 
 def test_also_when_the_document_was_deleted_in_between(notes: Collection, hands: Any, sql: Sql) -> None:

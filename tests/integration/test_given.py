@@ -29,7 +29,7 @@ def test_a_given_embedding_is_stored_as_it_is(points: Collection, provider: Prov
     hit = points.search(embedding=[0.0, 0.1])[0]
     assert (hit.text, hit.heading, hit.metadata, hit.start, hit.end) == ("some text", "T", {"year": 1}, 0, 9)
     assert hit.distance == pytest.approx(np.hypot(3, 3.9))
-    assert (points.status().documents, points.status().pending) == (1, 0)
+    assert (points.status().documents, points.status().backlog) == (1, 0)
     assert points.get("a").embedding is None  # a document is given back as text; its embedding is in the view
 
 

@@ -24,7 +24,7 @@ from semsearch import Document, sql
 from semsearch.config import Settings
 from semsearch.errors import DatabaseUnavailable, SchemaMismatch
 from semsearch.store import connection as connections
-from semsearch.store import migrate
+from semsearch.store import fitness, migrate
 
 ROOT = Path(__file__).parent.parent.parent
 MIGRATIONS = sorted((ROOT / "migrations" / "versions").glob("*.py"))
@@ -96,6 +96,19 @@ def test_up_down_and_up_again_is_the_same_schema(empty: Settings, user: Sql) -> 
     assert {row[1] for row in objects(user) if not row[1].startswith("alembic_version")} == set()
     upgrade(empty)
     assert objects(user) == first
+
+
+def test_going_down_takes_the_triggers_off_attached_tables(empty: Settings, user: Sql) -> None:
+    upgrade(empty)
+    user.execute("CREATE TABLE articles (id int PRIMARY KEY, body text)")
+    with semsearch.connect(settings=empty) as db:
+        db.create_collection("handbook", dimensions=2)
+    user.execute("UPDATE semsearch.spaces SET model = 'openai:none'")
+    user.execute("SELECT semsearch.attach('handbook', 'articles', text => '{body}')")
+    run(empty, command.downgrade, "0001")
+    user.execute("INSERT INTO articles VALUES (1, 'one')")
+    user.execute("DELETE FROM semsearch.documents")
+    assert not [row for row in objects(user) if row[1].startswith("semsearch_enqueue")]
 
 
 def test_models_and_migrations_say_the_same(settings: Settings, db: Any) -> None:
@@ -435,9 +448,9 @@ FIT = {
     ],
 )
 def test_a_server_that_does_not_fit_says_what_to_install(differently: dict[str, Any], words: tuple[str, ...]) -> None:
-    connections.check(FIT, "host=db")
+    fitness.check(FIT, "host=db")
     with pytest.raises(DatabaseUnavailable) as raised:
-        connections.check(FIT | differently, "host=db")
+        fitness.check(FIT | differently, "host=db")
     assert type(raised.value) is DatabaseUnavailable
     assert str(raised.value).startswith("host=db ")
     for word in words:
@@ -446,15 +459,15 @@ def test_a_server_that_does_not_fit_says_what_to_install(differently: dict[str, 
 
 @pytest.mark.parametrize("version", ["0.8.0", "0.8.10", "0.10.0", "1.0.0"])
 def test_newer_versions_of_pgvector_will_do(version: str) -> None:
-    connections.check(FIT | {"pgvector": version}, "host=db")
+    fitness.check(FIT | {"pgvector": version}, "host=db")
 
 
 def test_a_server_without_pgvector_is_refused_before_anything_is_made(
     empty: Settings, user: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = connections.facts
+    real = fitness.facts
     monkeypatch.setattr(
-        connections, "facts", lambda connection: {**real(connection), "pgvector": None, "pgvector_available": None}
+        fitness, "facts", lambda connection: {**real(connection), "pgvector": None, "pgvector_available": None}
     )
     with pytest.raises(DatabaseUnavailable, match="has no pgvector"):
         upgrade(empty)

@@ -113,7 +113,7 @@ def test_of_two_documents_with_one_id_the_last_wins(notes: Collection) -> None:
 def test_an_empty_text_is_kept_and_found_by_nobody(notes: Collection, provider: Provider) -> None:
     put(notes, Document("a", ""), Document("b", " \n\t"))
     assert notes.get("b").text == " \n\t"
-    assert (notes.status().documents, notes.status().chunks, notes.status().pending) == (2, 0, 0)
+    assert (notes.status().documents, notes.status().chunks, notes.status().backlog) == (2, 0, 0)
     assert inputs(provider) == []
 
 
@@ -191,12 +191,12 @@ def test_without_waiting_nothing_is_embedded_until_somebody_works(notes: Collect
     report = notes.put([Document("a", "one"), Document("b", "two")], wait=False)
     assert (report.added, report.chunks) == (2, 0)
     assert inputs(provider) == []
-    assert (notes.status().pending, notes.status().chunks) == (2, 0)
+    assert (notes.status().backlog, notes.status().chunks) == (2, 0)
     seen: list[Progress] = []
     done = notes.work(on_progress=seen.append)
     assert (done.added, done.chunks, done.embedded) == (0, 2, 2)
     assert seen == [Progress("ingest", 2, None)]
-    assert (notes.status().pending, searchable(notes)) == (0, {"a": ["one"], "b": ["two"]})
+    assert (notes.status().backlog, searchable(notes)) == (0, {"a": ["one"], "b": ["two"]})
 
 
 def test_working_without_tasks_does_nothing(notes: Collection, provider: Provider) -> None:
@@ -208,7 +208,7 @@ def test_a_row_written_by_sql_is_embedded_by_the_next_worker(notes: Collection, 
     sql.execute(
         "INSERT INTO semsearch.documents (collection_id, id, text) SELECT id, 'a', 'by hand' FROM semsearch.collections"
     )
-    assert notes.status().pending == 1
+    assert notes.status().backlog == 1
     notes.work()
     assert searchable(notes) == {"a": ["by hand"]}
 
@@ -223,7 +223,7 @@ def test_a_document_the_model_refuses_is_set_apart_with_the_reason(notes: Collec
         put(notes, *documents, Document("bad", "this is poison"))
     assert "$.input" in raised.value.reasons["bad"]
     assert set(searchable(notes)) == {document.id for document in documents}
-    assert (notes.status().failed, notes.status().pending) == (1, 0)
+    assert (notes.status().failed, notes.status().backlog) == (1, 0)
     # Halving 32 texts five times finds the one at fault: two requests at each level, and the first of all.
     assert len(provider.calls) == 11
 
@@ -262,7 +262,7 @@ def test_while_the_provider_is_down_nothing_is_lost(notes: Collection, provider:
     provider.script(DOWN)
     with pytest.raises(ProviderBusy):
         put(notes, Document("a", "one"), Document("b", "two"))
-    assert (notes.status().documents, notes.status().pending, notes.status().failed) == (2, 2, 0)
+    assert (notes.status().documents, notes.status().backlog, notes.status().failed) == (2, 2, 0)
     assert notes.work().embedded == 2  # at once: the leases were given back
     assert searchable(notes) == {"a": ["one"], "b": ["two"]}
 
@@ -288,7 +288,7 @@ def test_after_ctrl_c_the_next_run_goes_on(
 
     with pytest.raises(KeyboardInterrupt):
         notes.put([Document(f"d{number}", f"text {number}") for number in range(5)], on_progress=interrupt)
-    assert (notes.status().documents, notes.status().pending) == (5, 3)
+    assert (notes.status().documents, notes.status().backlog) == (5, 3)
     assert notes.work().embedded == 3
     assert set(inputs(provider)) == {f"text {number}" for number in range(5)}
 
@@ -363,7 +363,7 @@ def test_deleted_documents_are_gone_with_their_chunks(notes: Collection) -> None
     put(notes, *(Document(f"d{number}", "\n\n".join(SENTENCES)) for number in range(3)))
     assert notes.delete(["d0", "d2", "never there"]) == 2
     assert set(searchable(notes)) == {"d1"}
-    assert (notes.status().documents, notes.status().pending) == (1, 0)
+    assert (notes.status().documents, notes.status().backlog) == (1, 0)
     with pytest.raises(NotFound, match="'d0'"):
         notes.get("d0")
 
@@ -375,7 +375,7 @@ def test_deleting_takes_the_task_and_the_failure_along(notes: Collection, provid
     notes.put([Document("waiting", "x")], wait=False)
     assert notes.delete(iter(["bad", "waiting"])) == 2
     status = notes.status()
-    assert (status.documents, status.pending, status.failed) == (0, 0, 0)
+    assert (status.documents, status.backlog, status.failed) == (0, 0, 0)
 
 
 def test_one_id_instead_of_a_list_is_refused(notes: Collection) -> None:
@@ -434,6 +434,6 @@ def test_tasks_of_another_collection_are_left_alone(model_db: Database, notes: C
     other = model_db.create_collection("other", model=MODEL)
     other.put([Document("a", "other text")], wait=False)
     put(notes, Document("a", "one"))
-    assert other.status().pending == 1
+    assert other.status().backlog == 1
     with other._pools.writing.connect() as connection:
         assert tasks.pending(connection, notes._space) == 0

@@ -11,6 +11,7 @@ import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 
+import psycopg
 import pytest
 
 import semsearch
@@ -74,6 +75,18 @@ def test_command_line_tour(database_url: str) -> None:
     assert "notes" in shown["status"]
     assert "--sql" in README
     assert "ORDER BY" in run('semsearch search notes "I cannot log in" --sql', database_url)
+
+
+@pytest.mark.model
+def test_attached_table_tour_then_workers_tour(database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute(block("A table you already have", "sql"))
+    shown = {}
+    for title in ("A table you already have", "Workers"):
+        for line in block(title, "console").splitlines():
+            shown[line.split()[2]] = run(line.removeprefix("$ "), database_url)
+    assert "The library opens at nine." in shown["search"]
+    assert "library" in shown["status"]
 
 
 def test_every_setting_is_in_the_table_as_it_is_described() -> None:

@@ -64,12 +64,11 @@ def test_pruning_takes_what_was_not_seen_of_that_source_only(
         for source in ("here", "there", None):
             rows = [documents.encode(Document(f"{source} {number}", "x"), source) for number in range(10)]
             documents.put(connection, space, rows)
-    with engine.connect() as connection:
-        seen = documents.Seen(connection)
+    with documents.Seen() as seen, engine.connect() as connection:
         seen.add(["here 1", "here 2"])
         seen.add(["here 2", "there 1", "nowhere"])
-        assert removal.prune(connection, space, "here") == 8
-        assert removal.prune(connection, space, "here") == 0
+        assert removal.prune(engine, space, "here", seen) == 8
+        assert removal.prune(engine, space, "here", seen) == 0
         left = documents.existing(
             connection, space, [f"{source} {n}" for source in ("here", "there", None) for n in range(10)]
         )

@@ -240,7 +240,7 @@ def test_ctrl_c_in_the_terminal_of_the_starter_does_not_reach_the_server(home: P
         found = told(first)
         with Embedded(home, durable=False) as conninfo:
             os.killpg(first.pid, signal.SIGINT)
-            first.wait()
+            first.wait(30)
             assert ask(conninfo) == 1
             assert postmaster(home) == found
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
 import pytest
 from sqlalchemy.exc import DBAPIError
 
+import semsearch
 from semsearch import Document
 from semsearch.collection import Collection
-from semsearch.errors import DatabaseUnavailable
+from semsearch.errors import Conflict, DatabaseUnavailable
 from semsearch.store import leases, tasks
-from semsearch.store.connection import in_transaction
+from semsearch.store.connection import Address
+from semsearch.store.transactions import in_transaction
 from tests.integration.hands import inputs, searchable
 from tests.provider import Provider
 
@@ -25,6 +29,14 @@ LEASES = "SELECT document_id, worker, attempt, expires_at > now() AS alive FROM 
 
 def three(collection: Collection) -> None:
     collection.put([Document("a", "one"), Document("b", "two"), Document("c", "three")], wait=False)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if holds():
+            return
+        threading.Event().wait(0.01)
+    pytest.fail("not in ten seconds")
 
 
 def sweep(collection: Collection) -> None:
@@ -69,7 +81,7 @@ def test_whoever_waits_takes_over_from_the_dead(notes: Collection, hands: Any) -
     dead.claim()
     dead.worker.close()
     assert notes.work().embedded == 3
-    assert notes.status().pending == 0
+    assert notes.status().backlog == 0
 
 
 def test_an_expired_lease_is_taken_over(notes: Collection, hands: Any, sql: Sql) -> None:
@@ -86,19 +98,64 @@ def test_the_heartbeat_prolongs_only_its_own_living_leases(notes: Collection, ha
     worker.claim(2)
     other.claim()
     sql.execute("UPDATE semsearch.leases SET expires_at = now() WHERE document_id = 'b'")
-    sql.execute(leases.BEAT, (3600, worker.worker.number))
+    sql.execute(leases.BEAT, (3600, [claim.token for claim in worker.claims]))
     late = sql.execute(
         "SELECT document_id FROM semsearch.leases WHERE expires_at > now() + interval '30 min'"
     ).fetchall()
     assert late == [("a",)]
 
 
-def test_a_worker_beats_until_its_connection_is_gone(notes: Collection, hands: Any, sql: Sql) -> None:
-    worker = hands(notes, lease=0.03).worker  # a beat every 10 ms
-    pid = worker._connection.info.backend_pid
-    sql.execute("SELECT pg_terminate_backend(%s)", (pid,))
+def test_a_heartbeat_that_is_cut_off_connects_again(notes: Collection, hands: Any, sql: Sql) -> None:
+    three(notes)
+    worker = hands(notes, lease=0.3)
+    worker.claim()
+    held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND (classid, objid) = (%s, %s)"
+    of_worker = (leases.WORKER_LOCK, worker.worker.number)
+    assert sql.execute(held, of_worker).fetchone() == (1,)
+    first = worker.worker._connection.info.backend_pid
+    sql.execute("SELECT pg_terminate_backend(%s, 10000)", (first,))
+    until(lambda: sql.execute(held, of_worker).fetchone() == (1,))
+    sql.execute("UPDATE semsearch.leases SET expires_at = now() + interval '1 min'")
+    until(lambda: sql.execute("SELECT FROM semsearch.leases WHERE expires_at > now() + interval '1 s'").rowcount == 0)
+    assert worker.worker.error is None
+
+
+def test_a_heartbeat_that_ends_says_why(notes: Collection, hands: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = hands(notes, lease=0.03).worker
+    monkeypatch.setattr(worker, "_beat", lambda: 1 / 0)
     worker._thread.join(10)
-    assert not worker._thread.is_alive()
+    assert isinstance(worker.error, ZeroDivisionError)
+
+
+def test_a_worker_is_listed_while_it_lives(notes: Collection, hands: Any, sql: Sql) -> None:
+    listed = "SELECT number, process_id, version FROM semsearch.workers"
+    worker = hands(notes).worker
+    assert sql.execute(listed).fetchall() == [(worker.number, os.getpid(), semsearch.__version__)]
+    worker.close()
+    assert sql.execute(listed).fetchall() == []
+
+
+def test_behind_a_pooler_the_leases_of_the_dead_expire(
+    notes: Collection, hands: Any, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No session is a worker's own there, so that no lock tells whether it lives."""
+    three(notes)
+    monkeypatch.setattr(Address, "pooled", True)
+    dead = hands(notes)
+    assert dead.worker.number < 0
+    dead.claim()
+    dead.worker.close()
+    sweep(notes)
+    assert hands(notes).claim() == []
+    sql.execute("UPDATE semsearch.leases SET expires_at = now()")
+    assert hands(notes).claim() == ["a", "b", "c"]
+
+
+def test_a_forked_child_does_not_work_with_its_parents_connections(notes: Collection, hands: Any) -> None:
+    worker = hands(notes).worker
+    worker._process -= 1  # as a child sees it
+    with pytest.raises(Conflict, match="after a fork"):
+        worker.number
 
 
 def test_a_beat_reaches_the_database(notes: Collection, hands: Any, sql: Sql) -> None:
@@ -106,12 +163,8 @@ def test_a_beat_reaches_the_database(notes: Collection, hands: Any, sql: Sql) ->
     worker = hands(notes, lease=0.03)  # a beat every 10 ms
     worker.claim(1)
     sql.execute("UPDATE semsearch.leases SET expires_at = now() + interval '1 hour'")
-    short = "SELECT FROM semsearch.leases WHERE expires_at < now() + interval '1 min'"
-    for _ in range(1000):  # the next beat makes it 30 ms from then on, however long it takes to come
-        if sql.execute(short).fetchone() is not None:
-            return
-        threading.Event().wait(0.01)
-    pytest.fail("no beat in ten seconds")
+    # the next beat makes it 30 ms from then on, however long it takes to come
+    until(lambda: sql.execute("SELECT FROM semsearch.leases WHERE expires_at < now() + interval '1 min'").rowcount > 0)
 
 
 def test_a_claim_takes_the_oldest_first_and_no_more_than_asked(notes: Collection, hands: Any) -> None:
@@ -125,7 +178,7 @@ def test_a_document_with_several_tasks_is_claimed_once(notes: Collection, hands:
     notes.put([Document("a", "one")], wait=False)
     notes.put([Document("a", "two")], wait=False)
     notes.put([Document("a", "three")], wait=False)
-    assert notes.status().pending == 1
+    assert notes.status().backlog == 1
     worker = hands(notes)
     assert worker.claim() == ["a"]
     worker.prepare()
@@ -174,15 +227,23 @@ def test_texts_are_read_in_portions(notes: Collection, monkeypatch: pytest.Monke
 def test_a_worker_that_fails_gives_its_leases_back(notes: Collection, hands: Any, sql: Sql) -> None:
     three(notes)
     worker = hands(notes)
-
-    def fail() -> None:
-        raise MemoryError
-
-    worker.meanwhile(fail)
-    with pytest.raises(MemoryError):
+    worker.meanwhile(lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
         worker.step()
     assert sql.execute(LEASES).fetchall() == []
     assert notes.work().embedded == 3
+
+
+def test_what_is_given_back_costs_no_attempt_and_keeps_those_before(notes: Collection, hands: Any, sql: Sql) -> None:
+    three(notes)
+    for _ in range(2):
+        hands(notes).claim()
+        sql.execute("UPDATE semsearch.leases SET expires_at = now()")
+    worker = hands(notes)
+    worker.meanwhile(lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        worker.step()
+    assert [row[2] for row in sql.execute(LEASES)] == [2, 2, 2]
 
 
 def test_a_worker_closes_its_connection_when_it_cannot_begin(notes: Collection, sql: Sql) -> None:

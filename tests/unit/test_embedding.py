@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semsearch import Document, embedding
+from semsearch.embedders import Spent, unheeded
 from semsearch.errors import InvalidInput, ProviderBusy, UnusableEmbedding
 from semsearch.records import Embedding
 from semsearch.store.chunks import Row
@@ -34,10 +35,11 @@ class Model:
     def splitter(self, capacity: int, overlap: int, *, markdown: bool = False) -> Any:
         raise AssertionError("documents are one chunk each here")
 
-    def embed_documents(self, texts: Sequence[str]) -> Embedding:
+    def embed_documents(self, texts: Sequence[str], *, spent: Spent = unheeded) -> Embedding:
         self.calls.append(list(texts))
         if any("bad" in text for text in texts):
             raise self.refusal
+        spent(sum(self.count_tokens(texts)))
         return np.array([vector(text) for text in texts])
 
     def embed_query(self, text: str) -> Embedding:
@@ -61,6 +63,9 @@ def space(**differently: Any) -> Space:
         "index_kind": "auto",
         "fingerprint": "test 1",
         "fields": (),
+        "attachment": None,
+        "cached": False,
+        "token_budget": None,
     }
     return Space(**(values | differently))
 

@@ -19,6 +19,7 @@ TREE = {
     "DatabaseUnavailable": "SemsearchError",
     "SchemaMismatch": "DatabaseUnavailable",
     "ModelUnavailable": "SemsearchError",
+    "BudgetExhausted": "ModelUnavailable",
     "ProviderBusy": "ModelUnavailable",
     "UnusableEmbedding": "ModelUnavailable",
 }

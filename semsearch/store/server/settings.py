@@ -50,6 +50,8 @@ def _private(socket: Path) -> dict[str, str]:
         "unix_socket_directories": _quote('"' + str(socket).replace('"', '""') + '"'),
         "unix_socket_permissions": "0700",
         "cluster_name": "'semsearch'",
+        # Not "$user": the user is called semsearch, and what people create would end in our schema.
+        "search_path": "public",
     }
 
 

@@ -102,9 +102,9 @@ def test_completion_completes_commands_and_options(monkeypatch: pytest.MonkeyPat
 
 def test_the_choices_are_those_of_the_program() -> None:
     from semsearch import database, fields, sources
-    from semsearch.cli import create, ingest
+    from semsearch.cli import create, creation, ingest
 
-    assert get_args(fields.FieldType) == create.FIELD_TYPES
+    assert get_args(fields.FieldType) == creation.FIELD_TYPES
     assert get_args(sources.Kind) == ingest.FORMATS
     (distance,) = (option for option in create.command.params if option.name == "distance")
     assert isinstance(distance.type, click.Choice)

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from semsearch import errors
-from semsearch.cli import failures, main
+from semsearch.cli import complaints, main
 
 
 def raising(error: BaseException) -> Callable[[], None]:
@@ -42,7 +42,7 @@ CODES = [
 def test_every_error_has_its_exit_code_and_one_line(
     error: Exception, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert failures.run(raising(error)) == code
+    assert complaints.run(raising(error)) == code
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err.startswith("error: ")
@@ -50,26 +50,26 @@ def test_every_error_has_its_exit_code_and_one_line(
 
 
 def test_an_error_of_several_lines_is_shown_on_one(capsys: pytest.CaptureFixture[str]) -> None:
-    failures.run(raising(errors.NotFound("one\n  two")))
+    complaints.run(raising(errors.NotFound("one\n  two")))
     assert capsys.readouterr().err == "error: one two\n"
 
 
 def test_an_unforeseen_error_names_itself_and_how_to_see_more(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failures.run(raising(KeyError("x")))
+    complaints.run(raising(KeyError("x")))
     shown = capsys.readouterr().err
     assert "KeyError: 'x'" in shown
     assert "SEMSEARCH_DEBUG=1" in shown
     assert "Traceback" not in shown
     monkeypatch.setenv("SEMSEARCH_DEBUG", "1")
-    failures.run(raising(KeyError("x")))
+    complaints.run(raising(KeyError("x")))
     assert "Traceback" in capsys.readouterr().err
 
 
 def test_a_command_may_choose_its_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
-    assert failures.run(lambda: 2) == 2
-    assert failures.run(lambda: None) == 0
+    assert complaints.run(lambda: 2) == 2
+    assert complaints.run(lambda: None) == 0
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_ctrl_c_ends_with_130_and_a_line(
 ) -> None:
     abort = click.Abort()
     abort.__cause__ = interrupt  # as click raises it
-    assert failures.run(raising(abort)) == 130
+    assert complaints.run(raising(abort)) == 130
     assert capsys.readouterr().err == shown
 
 
@@ -131,7 +131,9 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
 
 
 def test_an_encoding_that_lacks_a_character_is_no_error() -> None:
-    script = "from semsearch.cli import failures, output; failures.keep_streams_writable(); output.console().print('…')"
+    script = (
+        "from semsearch.cli import complaints, output\ncomplaints.keep_streams_writable()\noutput.console().print('…')"
+    )
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     shown = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, check=True)
     assert shown.stdout == b"?\n"

@@ -1,0 +1,101 @@
+"""The doctor's checks of what is in the database: whatever keeps collections from being complete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from semsearch.cli.checks import Check
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from semsearch.config import Settings
+    from semsearch.store.spaces import Space
+
+NAMED = 5  # things named in one line
+
+
+def every(settings: Settings) -> Iterator[Check]:
+    """All checks, on a database whose schema is right."""
+    from semsearch.store import connection as connections
+    from semsearch.store import spaces
+
+    with connections.Address(settings) as address:
+        engine = connections.engine(address)
+        try:
+            with engine.connect() as connection:
+                found = spaces.every(connection)
+                yield collections(connection, found)
+                yield triggers(connection, found)
+                yield indexes(connection, found)
+                yield failures(connection, found)
+                yield workers(connection)
+        finally:
+            engine.dispose()
+
+
+def collections(connection: Connection, found: Sequence[Space]) -> Check:
+    """Whether some are blocked, or will be as soon as a worker looks at their table."""
+    from semsearch.store import source
+
+    reasons = {space.name: space.reason or source.check(connection, space) for space in found}
+    blocked = [f"{name}: {reason}" for name, reason in reasons.items() if reason]
+    if blocked:
+        return Check(
+            "collections",
+            "warn",
+            f"blocked: {'; '.join(blocked)}",
+            "Put that right; workers try again every five minutes.",
+        )
+    return Check("collections", "ok", f"{len(found):,}, none blocked")
+
+
+def triggers(connection: Connection, found: Sequence[Space]) -> Check:
+    """Whether changes are noticed."""
+    from semsearch.store.triggers import wrong
+
+    each = {trigger for space in found for trigger in wrong(connection, space)}
+    if not each:
+        return Check("triggers", "ok", "there, and firing")
+    said = _named(sorted(f"{trigger.name} on {trigger.table} is {trigger.state}" for trigger in each))
+    commands = "; ".join(sorted({trigger.command for trigger in each}))
+    return Check("triggers", "warn", said, f"{commands}. Then: semsearch verify --repair")
+
+
+def indexes(connection: Connection, found: Sequence[Space]) -> Check:
+    """Whether an interrupted build left something."""
+    from semsearch.store.indexes import invalid
+
+    broken = {space.name: names for space in found if (names := invalid(connection, space))}
+    if not broken:
+        return Check("indexes", "ok", "none is invalid")
+    said = _named([name for names in broken.values() for name in names])
+    return Check("indexes", "warn", f"invalid: {said}", f"Run `semsearch verify {' '.join(broken)} --repair`.")
+
+
+def failures(connection: Connection, found: Sequence[Space]) -> Check:
+    """Whether documents were given up."""
+    from semsearch.store.failures import Choice, count
+
+    failed = {space.name: number for space in found if (number := count(connection, space, Choice()))}
+    if not failed:
+        return Check("failures", "ok", "none")
+    said = _named([f"{number:,} of {name}" for name, number in failed.items()])
+    return Check("failures", "warn", f"given up: {said}", "`semsearch failures list` says why.")
+
+
+def workers(connection: Connection) -> Check:
+    """Whether anybody does what waits."""
+    from semsearch.store import spaces, status
+
+    number = status.live_workers(connection)
+    waiting = spaces.with_tasks(connection)
+    if waiting and not number:
+        return Check("workers", "warn", f"none, and documents wait in {_named(waiting)}", "Run `semsearch worker`.")
+    return Check("workers", "ok", f"{number:,} running" if number else "none, and nothing waits")
+
+
+def _named(names: Sequence[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more:,} more" if more > 0 else "")

@@ -1,0 +1,44 @@
+CREATE OR REPLACE FUNCTION semsearch.attachment_problem(collection_id integer) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    attachment jsonb := (SELECT c.attachment FROM semsearch.collections c WHERE c.id = collection_id);
+    full_name text := format('%I.%I', attachment ->> 'schema', attachment ->> 'table');
+    source regclass := to_regclass(full_name);
+    ids text[] := ARRAY(SELECT jsonb_array_elements_text(attachment -> 'ids'));
+    columns text[] := semsearch.attachment_columns(attachment);
+    watched regclass := (
+        SELECT t.tgrelid FROM pg_trigger t
+        WHERE t.tgfoid = to_regproc(format('semsearch.enqueue_%s', collection_id)) AND t.tgparentid = 0
+        ORDER BY t.tgrelid <> source LIMIT 1
+    );
+    lock regprocedure := to_regprocedure(format('semsearch.lock_%s(text[])', collection_id));
+    problem text;
+BEGIN
+    IF attachment IS NULL THEN
+        RETURN NULL;
+    ELSIF source IS NULL AND watched IS NOT NULL THEN
+        RETURN format('%s is called %s now: give it its name back, or detach it and attach it anew', full_name, watched);
+    ELSIF source IS NULL THEN
+        RETURN format('%s does not exist any more: bring it back and attach it again, or detach the collection', full_name);
+    END IF;
+    problem := coalesce(semsearch.relation_problem(source), semsearch.columns_problem(source, ids, columns));
+    IF problem IS NOT NULL THEN
+        RETURN problem;
+    ELSIF watched IS DISTINCT FROM source THEN
+        RETURN format('%s has lost its triggers, as a table that was replaced has: attach it again', full_name);
+    ELSIF ARRAY(SELECT semsearch.key_type(source, id) FROM unnest(ids) WITH ORDINALITY AS u (id, place) ORDER BY place)
+            <> ARRAY(SELECT jsonb_array_elements_text(attachment -> 'id_types')) THEN
+        RETURN format('the key of %s is of another type now: attach it again', full_name);
+    ELSIF lock IS NULL THEN
+        RETURN format('%s has lost its functions: attach it again', full_name);
+    ELSIF NOT has_function_privilege(lock, 'EXECUTE') THEN
+        RETURN format(
+            'role %I may not lock documents of %s: GRANT EXECUTE ON FUNCTION semsearch.lock_%s(text[]) TO %I',
+            current_user, full_name, collection_id, current_user
+        );
+    END IF;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION semsearch.attachment_problem(integer) IS
+    'Why the table attached to a collection cannot be read as it was attached, in a sentence; NULL when it can.';

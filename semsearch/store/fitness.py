@@ -1,0 +1,62 @@
+"""Whether a database is fit for us: the versions of the server, of pgvector and of our schema."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from semsearch.errors import DatabaseUnavailable, SemsearchError
+
+MINIMUM_SERVER = 150000
+MINIMUM_PGVECTOR = (0, 8, 0)
+SOUND_PGVECTOR = (0, 8, 4)  # below it an HNSW index can be corrupted by vacuum (pgvector CHANGELOG, 0.8.3 and 0.8.4)
+
+FACTS = """
+SELECT current_setting('server_version_num')::int AS server_number,
+       current_setting('server_version') AS server,
+       (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS pgvector,
+       (SELECT default_version FROM pg_available_extensions WHERE name = 'vector') AS pgvector_available,
+       to_regclass('semsearch.alembic_version') IS NOT NULL AS migrated
+"""
+
+
+def facts(connection: psycopg.Connection[Any]) -> dict[str, Any]:
+    """Versions of the server, pgvector (installed, and available to install) and our schema; None where absent."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        found = cursor.execute(FACTS).fetchone() or {}
+        row = cursor.execute("SELECT max(version_num) FROM semsearch.alembic_version") if found["migrated"] else None
+        revision = (row.fetchone() or {"max": None})["max"] if row else None
+    return {**found, "revision": revision}
+
+
+def parse_version(version: str) -> tuple[int, ...]:
+    """
+    >>> parse_version("0.8.5")
+    (0, 8, 5)
+    """
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+def check(found: Mapping[str, Any], display: str) -> None:
+    """Raise one clear sentence when the server or its pgvector is not fit for us."""
+    problem: SemsearchError | None = None
+    pgvector = found["pgvector"] or found["pgvector_available"]
+    if found["server_number"] < MINIMUM_SERVER:
+        problem = DatabaseUnavailable(
+            f"{display} runs PostgreSQL {found['server']}; semsearch needs PostgreSQL 15 or newer."
+        )
+    elif pgvector is None:
+        problem = DatabaseUnavailable(
+            f"{display} has no pgvector: install it on the server (Debian: postgresql-NN-pgvector; Docker: the image "
+            "pgvector/pgvector), then run `semsearch migrate`."
+        )
+    elif parse_version(pgvector) < MINIMUM_PGVECTOR:
+        problem = DatabaseUnavailable(
+            f"{display} has pgvector {pgvector}; semsearch needs 0.8.0 or newer: install it on the server, then run "
+            "ALTER EXTENSION vector UPDATE."
+        )
+    if problem:
+        raise problem

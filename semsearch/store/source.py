@@ -1,0 +1,284 @@
+"""Where a collection's documents come from: semsearch.documents, or a table of the user's own that was attached.
+
+Ids are text everywhere. In an attached table they are looked up by the key's own type, so that its index serves; a
+key of several columns is the text of a JSON array of their texts, `["7", "en"]`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Executable,
+    FromClause,
+    Result,
+    TableValuedAlias,
+    Text,
+    and_,
+    bindparam,
+    case,
+    cast,
+    column,
+    func,
+    literal,
+    null,
+    select,
+    table,
+    text,
+    true,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, INTEGER, JSONB, TEXT, UUID
+from sqlalchemy.types import TypeEngine
+
+from semsearch.errors import InvalidInput
+from semsearch.records import Document
+from semsearch.store.documents import any_of
+from semsearch.store.json_values import Written
+from semsearch.store.schema import documents, tasks
+from semsearch.store.spaces import Attachment, Space
+
+MAX_TEXT_BYTES = 20 * 2**20  # as for documents that are put
+MAX_ID_BYTES = 1024  # as for documents that are put; what an index can hold ends at 2,704 bytes an entry
+
+# The text of a moment or a date must not depend on who reads it; nor may a reader wait for a user's ALTER TABLE: it
+# meets 55P03, a conflict like others, and comes back.
+READING = (
+    "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; SET LOCAL IntervalStyle = 'postgres'; "
+    "SET LOCAL lock_timeout = '1s'"
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A document as one statement read it, with exactly the task versions that it answers. None: it is not there."""
+
+    document_id: str
+    document: Document | None
+    versions: tuple[int, ...]
+    refusal: str | None = None  # why it cannot be embedded; its text was not read then
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """How the rows of a source read as documents."""
+
+    table: FromClause
+    ours: ColumnElement[bool]
+    key: tuple[ColumnElement[Any], ...]
+    id: ColumnElement[str]
+    title: ColumnElement[Any]
+    text: ColumnElement[str]
+    bytes: ColumnElement[int]
+    format: ColumnElement[str]
+    metadata: ColumnElement[Any]
+
+
+def sizes(connection: Connection, space: Space, ids: Sequence[str]) -> dict[str, int]:
+    """The bytes of text of those documents that exist."""
+    rows, given = _rows(space), _given(space, ids)
+    found = select(given.c.id, rows.bytes.label("bytes")).join_from(given, rows.table, _same(rows, given))
+    return {row.id: row.bytes for row in _run(connection, space, found)}
+
+
+def read(connection: Connection, space: Space, ids: Sequence[str]) -> list[Found]:
+    """What these documents are now, in one statement.
+
+    Hence in one snapshot: versions and text read one after the other were stale in 43 of 115 checks.
+    """
+    rows, given = _rows(space), _given(space, ids)
+    waiting = select(tasks.c.version).where(
+        tasks.c.collection_id == space.collection_id, tasks.c.document_id == given.c.id
+    )
+    found = select(
+        given.c.id,
+        rows.key[0].is_not(None).label("present"),
+        rows.title.label("title"),
+        (rows.bytes > MAX_TEXT_BYTES).label("too_long"),
+        case((rows.bytes <= MAX_TEXT_BYTES, rows.text), else_="").label("text"),
+        rows.format.label("format"),
+        cast(rows.metadata, Text).label("metadata"),
+        func.array(waiting.scalar_subquery(), type_=ARRAY(BIGINT)).label("versions"),
+    ).join_from(given, rows.table, _same(rows, given), isouter=True)
+    return [
+        Found(
+            row.id,
+            Document(row.id, row.text, Written(row.metadata), row.title, row.format) if row.present else None,
+            tuple(row.versions),
+            f"its text is longer than {MAX_TEXT_BYTES // 2**20} MB" if row.too_long else None,
+        )
+        for row in _run(connection, space, found)
+    ]
+
+
+def lock(connection: Connection, space: Space, ids: Sequence[str]) -> set[str]:
+    """Keep these documents from being deleted until the transaction ends; returns those that could be had at once.
+
+    A DELETE under way holds FOR UPDATE: SKIP LOCKED leaves such a document out instead of waiting, and its chunks can
+    not appear after it is gone. An UPDATE of the text does not conflict with KEY SHARE, so a user never waits for us.
+    """
+    if space.attachment is not None:
+        return _lock_attached(connection, space, space.attachment, ids)
+    own = documents.c
+    there = (
+        select(own.id)
+        .where(own.collection_id == space.collection_id, own.id == any_of(ids))
+        .order_by(own.id)
+        .with_for_update(key_share=True, read=True, skip_locked=True)
+    )
+    return set(connection.execute(there).scalars())
+
+
+def _lock_attached(connection: Connection, space: Space, attachment: Attachment, ids: Sequence[str]) -> set[str]:
+    """By a function of whoever attached the table: a lock takes the right to change the row, which we need not have."""
+    possible = bindparam("ids", [id for id in ids if _key(attachment, id)], type_=ARRAY(TEXT))
+    statement = text("SELECT semsearch.lock_documents(:collection_id, :ids)")
+    found = _run(connection, space, statement.bindparams(possible, collection_id=space.collection_id))
+    return set(found.scalars())
+
+
+def page(connection: Connection, space: Space, after: str | None, count: int) -> list[str]:
+    """The next `count` document ids in the order of the key, after that document."""
+    rows = _rows(space)
+    found = select(rows.id).where(rows.ours).order_by(*rows.key).limit(count)
+    if after is not None:
+        values = _key(space.attachment, after) if space.attachment else (after,)
+        if values is None:
+            raise InvalidInput(f"document id {after!r:.80} is not a key of {space.name!r}.")
+        found = found.where(tuple_(*rows.key) > tuple_(*values, types=[part.type for part in rows.key]))
+    return list(_run(connection, space, found).scalars())
+
+
+def count(connection: Connection, space: Space) -> int:
+    """Documents in the source, counted."""
+    rows = _rows(space)
+    every = select(func.count()).select_from(rows.table).where(rows.ours)
+    return int(_run(connection, space, every).scalar_one())
+
+
+def check(connection: Connection, space: Space) -> str | None:
+    """Why the source cannot be read as it was attached, in one sentence; None when it can."""
+    if space.attachment is None:
+        return None
+    statement = text("SELECT semsearch.attachment_problem(:collection_id)")
+    found: str | None = connection.execute(statement, {"collection_id": space.collection_id}).scalar_one()
+    return found
+
+
+def _run(connection: Connection, space: Space, statement: Executable) -> Result[Any]:
+    if space.attachment is not None:
+        connection.exec_driver_sql(READING)
+    return connection.execute(statement)
+
+
+@lru_cache(maxsize=256)
+def _rows(space: Space) -> _Rows:
+    if space.attachment is not None:
+        return _attached(space.attachment)
+    own = documents.alias("d")
+    return _Rows(
+        own,
+        own.c.collection_id == space.collection_id,
+        (own.c.id,),
+        own.c.id,
+        own.c.title,
+        own.c.text,
+        func.octet_length(own.c.text),
+        own.c.format,
+        own.c.metadata,
+    )
+
+
+def _attached(attachment: Attachment) -> _Rows:
+    others = {*attachment.texts, *attachment.metadata, *filter(None, [attachment.title])} - {*attachment.ids}
+    keys = [column(name, TYPES[kind]) for name, kind in zip(attachment.ids, attachment.id_types, strict=True)]
+    rows = table(attachment.table, *keys, *map(column, sorted(others)), schema=attachment.schema).alias("d")
+    key = tuple(rows.c[name] for name in attachment.ids)
+    id = cast(key[0], Text) if len(key) == 1 else cast(func.jsonb_build_array(*(cast(k, Text) for k in key)), Text)
+    parts = [func.nullif(cast(rows.c[name], Text), "") for name in attachment.texts]
+    body = func.concat_ws("\n\n", *parts)
+    return _Rows(
+        rows,
+        _is_id(id) if "text" in attachment.id_types else true(),
+        key,
+        id,
+        func.nullif(cast(rows.c[attachment.title], Text), "") if attachment.title else null(),
+        body,
+        func.octet_length(body) if len(parts) > 1 else func.coalesce(func.octet_length(parts[0]), 0),
+        literal("text"),
+        func.jsonb_build_object(
+            *(part for name in attachment.metadata for part in (name, func.to_jsonb(rows.c[name]))), type_=JSONB
+        ),
+    )
+
+
+def _is_id(id: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether a row is a document. Written so that the planner expects most to be, and pages go by the index."""
+    return and_(id != "", func.octet_length(id, type_=INTEGER).op(">")(MAX_ID_BYTES).is_not(true()))
+
+
+def _given(space: Space, ids: Sequence[str]) -> TableValuedAlias:
+    """The ids as a table u (id, key_0, key_1 ...); keys are null where the id cannot be one of this source's."""
+    if space.attachment is None:
+        keys, types = [list(ids)], [TYPES["text"]]
+    else:
+        attachment = space.attachment
+        parsed = [_key(attachment, id) or (None,) * len(attachment.ids) for id in ids]
+        keys = [list(values) for values in zip(*parsed, strict=True)] if parsed else [[] for _ in attachment.ids]
+        types = [TYPES[kind] for kind in attachment.id_types]
+    arrays = [bindparam(None, values, type_=ARRAY(type)) for values, type in zip(keys, types, strict=True)]
+    columns = [column(f"key_{number}", type) for number, type in enumerate(types)]
+    every = func.unnest(bindparam(None, list(ids), type_=ARRAY(TEXT)), *arrays)
+    return every.table_valued(column("id", TEXT), *columns).render_derived(name="u")
+
+
+def _same(rows: _Rows, given: TableValuedAlias) -> ColumnElement[bool]:
+    wanted = [given.c[f"key_{number}"] for number in range(len(rows.key))]
+    # A collation may hold different keys for equal; two rows cannot have them, but an id may not find another's row.
+    exact = [cast(key, Text).collate("C") == id for key, id in zip(rows.key, wanted, strict=True) if _is_text(key)]
+    return and_(rows.ours, *(key == id for key, id in zip(rows.key, wanted, strict=True)), *exact)
+
+
+def _is_text(key: ColumnElement[Any]) -> bool:
+    return isinstance(key.type, Text)
+
+
+def _key(attachment: Attachment, id: str) -> tuple[Any, ...] | None:
+    """The values of the key that an id stands for; None when no row can have it."""
+    kinds = attachment.id_types
+    values = [id] if len(kinds) == 1 else _array(id)
+    if len(values) != len(kinds):
+        return None
+    parsed = [PARSERS[kind](value) for kind, value in zip(kinds, values, strict=True)]
+    return None if None in parsed else tuple(parsed)
+
+
+def _array(id: str) -> list[str]:
+    """The texts in a JSON array, written as PostgreSQL writes it; nothing for anything else."""
+    try:
+        found = json.loads(id)
+    except ValueError:
+        return []
+    if not isinstance(found, list) or not all(isinstance(value, str) for value in found):
+        return []
+    return found if json.dumps(found, ensure_ascii=False) == id else []
+
+
+def _whole_number(value: str) -> int | None:
+    return int(value) if re.fullmatch("0|-?[1-9][0-9]{0,18}", value) and -(2**63) <= int(value) < 2**63 else None
+
+
+def _uuid(value: str) -> str | None:
+    return value if re.fullmatch("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", value) else None
+
+
+# What a key is looked up by: a comparison of bigint with an integer or smallint column uses its index, too.
+TYPES: dict[str, TypeEngine[Any]] = {"bigint": BIGINT(), "uuid": UUID(as_uuid=False), "text": TEXT()}
+PARSERS: dict[str, Callable[[str], Any]] = {"bigint": _whole_number, "uuid": _uuid, "text": str}

@@ -1,0 +1,84 @@
+"""How far a collection is, as the view semsearch.status tells it, with what is too dear for a view."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from semsearch.errors import NotFound
+from semsearch.store import source, spaces, usage
+from semsearch.store.spaces import Space
+
+
+@dataclass(frozen=True)
+class Status:
+    """A collection at a glance.
+
+    `backlog` documents wait to be embedded, the oldest for `lag_seconds`; `leased` ones are being worked on. `rate` is
+    documents a second over the last five minutes (None: nothing was done). `coverage` is the share of the documents
+    that have chunks (None: there are no documents); texts that are blank have none. `bytes` counts chunks and indexes.
+    `hit_rate` is the share of texts that the cache of embeddings had (None: no cache, or nothing asked of it yet).
+    `tokens_today` are those of this day (UTC), of which `token_budget` is the limit.
+    """
+
+    name: str
+    model: str | None
+    dimensions: int
+    distance: str
+    vector_type: str
+    documents: int
+    stored_documents: int
+    coverage: float | None
+    chunks: int
+    backlog: int
+    leased: int
+    lag_seconds: float
+    rate: float | None
+    estimated_finish: datetime | None
+    hit_rate: float | None
+    tokens_today: int
+    token_budget: int | None
+    failed: int
+    index: str | None
+    bytes: int
+    state: str
+    reason: str | None
+
+
+# Columns of the view that are fields of the same name.
+SAME = (
+    *("name", "model", "stored_documents", "leased", "lag_seconds", "rate", "estimated_finish", "failed"),
+    *("index", "bytes", "state", "reason"),
+)
+VIEW = text("SELECT * FROM semsearch.status WHERE name = :name")
+
+
+def read(connection: Connection, space: Space) -> Status:
+    """The status, every count exact. Raises NotFound when the collection has been dropped."""
+    row = connection.execute(VIEW, {"name": space.name}).one_or_none()
+    if row is None:
+        raise NotFound(f"collection {space.name!r} has been dropped.")
+    seen = row._mapping
+    documents, stored = seen["documents"], seen["stored_documents"]
+    if space.attachment is not None and not source.check(connection, space):
+        documents = source.count(connection, space)
+    return Status(
+        dimensions=space.dimensions,
+        distance=space.distance,
+        vector_type=space.vector_type,
+        documents=documents or 0,
+        coverage=min(stored * 10000 // documents / 10000, 1.0) if documents else None,
+        chunks=spaces.count(connection, space),
+        backlog=seen["backlog"],
+        hit_rate=usage.hit_rate(connection, space) if space.cached else None,
+        tokens_today=usage.today(connection, space),
+        token_budget=usage.budget(connection, space),
+        **{name: seen[name] for name in SAME},
+    )
+
+
+def live_workers(connection: Connection) -> int:
+    """Workers that were heard of within the last minute."""
+    return int(connection.execute(text("SELECT count(*) FROM semsearch.live_workers")).scalar_one())

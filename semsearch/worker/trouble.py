@@ -1,0 +1,44 @@
+"""What an error from the database means: for one collection, for this program, or only that the database is away."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine
+
+from semsearch.errors import Conflict, DatabaseUnavailable, NotFound, SchemaMismatch
+from semsearch.store import complaints, source
+from semsearch.store.spaces import Space
+from semsearch.store.transactions import CONFLICTS
+
+
+def concerns_database(error: Exception) -> bool:
+    return isinstance(error, DatabaseUnavailable) or complaints.is_from_database(error)
+
+
+def is_conflict(error: Exception) -> bool:
+    """Whether two met who wanted the same, or a table is locked for a while: to be tried again, and no news."""
+    return isinstance(complaints.reason(error), CONFLICTS)
+
+
+def sentence(error: Exception) -> str:
+    """What the error says, without the statement and its values."""
+    return str(complaints.translate(error) if complaints.is_from_database(error) else error)
+
+
+def meaning(error: Exception, engine: Engine, space: Space) -> Exception:
+    """What an error met while working on a collection means.
+
+    NotFound: the collection has been dropped; Conflict: its table or our rights to it are not what they were;
+    SchemaMismatch: this program is too old. Anything else stays what it is: the database must be waited for.
+    """
+    if not complaints.is_from_database(error) or complaints.is_lost(error):
+        return error
+    if space.attachment is not None:
+        with engine.connect() as connection:
+            problem = source.check(connection, space)
+        if problem:
+            return Conflict(problem)
+    meant = complaints.translate(error)
+    refused = (getattr(complaints.reason(error), "sqlstate", None) or "").startswith("42")
+    if isinstance(meant, NotFound) or (isinstance(meant, SchemaMismatch) and space.attachment is None):
+        return meant
+    return Conflict(str(meant)) if refused else error

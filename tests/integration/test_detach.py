@@ -1,0 +1,104 @@
+"""Detaching: whatever became of the table, nothing of ours is left."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+
+from semsearch import Document
+from semsearch.database import Database
+from tests.integration.attaching import ARTICLES, attach, tasks
+from tests.integration.hands import MODEL, searchable
+
+Sql = psycopg.Connection[Any]
+
+# Everything that a schema, a table, a function, a trigger or a right could show itself by.
+CATALOG = """
+SELECT 'relation', c.oid::regclass::text || c.relacl::text || c.relhastriggers FROM pg_class c
+WHERE c.relnamespace::regnamespace::text IN ('shop', 'semsearch', 'collections')
+UNION ALL SELECT 'function', oid::regprocedure::text FROM pg_proc WHERE pronamespace::regnamespace::text = 'semsearch'
+UNION ALL SELECT 'trigger', tgname || ' on ' || tgrelid::regclass FROM pg_trigger WHERE NOT tgisinternal
+UNION ALL SELECT 'row', 'collection ' || c::text FROM semsearch.collections c
+UNION ALL SELECT 'row', 'backfill ' || b::text FROM semsearch.backfills b
+UNION ALL SELECT 'row', 'task ' || t::text FROM semsearch.tasks t
+UNION ALL SELECT 'row', 'lease ' || l::text FROM semsearch.leases l
+UNION ALL SELECT 'row', 'failure ' || f::text FROM semsearch.failures f
+UNION ALL SELECT 'comment', d::text FROM pg_description d WHERE d.classoid = 'pg_proc'::regclass
+ORDER BY 1, 2
+"""
+
+
+def catalog(sql: Sql) -> list[Any]:
+    return sql.execute(CATALOG).fetchall()
+
+
+PARTITIONED = """
+CREATE TABLE shop.articles (id bigint PRIMARY KEY, body text) PARTITION BY RANGE (id);
+CREATE TABLE shop.articles_1 PARTITION OF shop.articles FOR VALUES FROM (0) TO (100);
+"""
+
+
+@pytest.mark.parametrize("definition", [ARTICLES, PARTITIONED])
+def test_detaching_leaves_no_trace(model_db: Database, shop: Sql, definition: str) -> None:
+    shop.execute(definition)
+    model_db.create_collection("handbook", model=MODEL, chunk_size=0)
+    before = catalog(shop)
+    model_db.attach("handbook", "shop.articles", text="body")
+    shop.execute("INSERT INTO shop.articles (id, body) VALUES (1, 'one')")
+    model_db.collection("handbook").work()
+    shop.execute("UPDATE shop.articles SET body = 'two'")
+    assert len(catalog(shop)) > len(before)
+    model_db.detach("handbook")
+    assert catalog(shop) == before
+    assert searchable(model_db.collection("handbook")) == {}
+
+
+def test_dropping_the_collection_detaches_it(model_db: Database, articles: Sql) -> None:
+    before = catalog(articles)
+    attach(model_db)
+    model_db.drop_collection("handbook")
+    assert catalog(articles) == before
+    articles.execute("DELETE FROM shop.articles")
+
+
+@pytest.mark.parametrize(
+    "fate",
+    [
+        "DROP TABLE shop.articles",
+        "ALTER TABLE shop.articles RENAME TO posts",
+        "ALTER TABLE shop.articles DROP COLUMN body, DROP COLUMN id",
+        "DROP TABLE shop.articles; CREATE VIEW shop.articles AS SELECT 1 AS id",
+    ],
+)
+def test_whatever_became_of_the_table(model_db: Database, articles: Sql, fate: str) -> None:
+    attach(model_db)
+    articles.execute(fate)
+    model_db.detach("handbook")
+    assert articles.execute("SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'semsearch%'").fetchone() == (0,)
+    functions = "SELECT count(*) FROM pg_proc WHERE proname ~ '_[0-9]+$' AND pronamespace = 'semsearch'::regnamespace"
+    assert articles.execute(functions).fetchone() == (0,)
+
+
+def test_a_detached_collection_can_be_attached_anew_or_take_documents(model_db: Database, articles: Sql) -> None:
+    attach(model_db)
+    model_db.detach("handbook")
+    handbook = model_db.collection("handbook")
+    handbook.put([Document("a", "mine")])
+    assert searchable(handbook) == {"a": ["mine"]}
+    handbook.delete_all()
+    again = model_db.attach("handbook", "shop.articles", text="title", wait=True)
+    assert searchable(again) == {"1": ["One"], "2": ["Two"], "3": ["Three"]}
+
+
+def test_a_worker_that_holds_documents_of_the_table_stores_none(model_db: Database, articles: Sql, hands: Any) -> None:
+    handbook = attach(model_db)
+    articles.execute("UPDATE shop.articles SET body = 'changed'")
+    worker = hands(handbook)
+    worker.claim()
+    worker.prepare()
+    model_db.detach("handbook")
+    assert worker.finish() == []
+    assert searchable(handbook) == {}
+    assert tasks(articles) == []
