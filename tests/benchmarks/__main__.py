@@ -14,11 +14,15 @@ from pathlib import Path
 BENCHMARKS = {
     "start": "how long a command takes to answer, cold and with everything cached",
     "embedding": "texts/s of a local model, against the sentence-transformers library",
+    "claim": "how long a claim takes from a backlog of 200,000 documents",
+    "triggers": "what the triggers of an attached table cost whoever writes to it",
+    "attached": "1,000,000 rows of a table: time to attach, documents/s of a worker, its memory",
     "given": "100,000 given vectors: put, index build and search, against plain PostgreSQL",
     "filters": "100,000 given vectors: complete answers and recall, however few chunks a filter leaves",
     "awkward": "what became of each kind of difficult file",
     "quality": "nDCG@10 on scifact, stackfaq and xquad-en, against exact search with numpy",
     "peps": "the PEPs as files, and searches filtered by their headers",
+    "verify": "documents/s that verify compares, of given embeddings and of a local model's",
     "bulk": "98,279 passages: rate against the embedder alone, memory, and a change of 1 %",
 }
 ROOT = Path(__file__).parent.parent.parent

@@ -51,6 +51,7 @@ def measure_put(
     blocks = plain_sql.encode(rows)
     copies = {
         "COPY by write_row": lambda _: plain_sql.copy_rows(connection, rows),
+        "COPY by write_row of documents, too": lambda _: plain_sql.copy_both(connection, rows),
         "COPY packed by struct": lambda _: plain_sql.copy_blocks(connection, plain_sql.encode(rows)),
         "COPY packed beforehand": lambda _: plain_sql.copy_blocks(connection, blocks),
     }

@@ -18,9 +18,13 @@ from semsearch.records import Embedding
 COLUMNS = ("document_id", "ordinal", "start", "end", "hash", "heading", "embedding", "text", "metadata")
 TYPES = ("text", "int4", "int4", "int4", "bytea", "text", "vector", "text", "jsonb")
 COPY = sql.Identifier("public", "by_hand")  # the table this module works on
+DOCUMENTS = sql.Identifier("public", "by_hand_documents")  # and one like semsearch.documents, without its triggers
+DOCUMENT_COLUMNS = ("collection_id", "id", "text", "metadata")
+DOCUMENT_TYPES = ("int4", "text", "text", "jsonb")
 
 Connection = psycopg.Connection[Any]
 Values = tuple[Any, ...]
+Names = tuple[str, ...]
 
 
 def chunks_table(connection: Connection, collection: str) -> sql.Identifier:
@@ -37,6 +41,8 @@ def make_copy_of(connection: Connection, table: sql.Identifier) -> None:
     """An empty table of the same shape, with the same primary key and storage."""
     connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(COPY))
     connection.execute(sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(COPY, table))
+    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(DOCUMENTS))
+    connection.execute(sql.SQL("CREATE TABLE {} (LIKE semsearch.documents INCLUDING ALL)").format(DOCUMENTS))
 
 
 def rows(documents: Sequence[Document]) -> list[Values]:
@@ -49,8 +55,22 @@ def rows(documents: Sequence[Document]) -> list[Values]:
 
 def copy_rows(connection: Connection, rows: Sequence[Values]) -> None:
     """COPY as psycopg's documentation shows it: write_row, binary, types named."""
-    with connection.cursor().copy(_copy()) as copy:
-        copy.set_types(TYPES)
+    _write_rows(connection, COPY, COLUMNS, TYPES, rows)
+
+
+def copy_both(connection: Connection, rows: Sequence[Values]) -> None:
+    """All that `put` stores, documents and chunks, in one transaction."""
+    with connection.transaction():
+        documents = [(1, id, text, metadata) for id, _, _, _, _, _, _, text, metadata in rows]
+        _write_rows(connection, DOCUMENTS, DOCUMENT_COLUMNS, DOCUMENT_TYPES, documents)
+        copy_rows(connection, rows)
+
+
+def _write_rows(
+    connection: Connection, table: sql.Identifier, columns: Names, types: Names, rows: Sequence[Values]
+) -> None:
+    with connection.cursor().copy(_copy(table, columns)) as copy:
+        copy.set_types(types)
         for row in rows:
             copy.write_row(row)
 
@@ -96,9 +116,9 @@ def search(connection: Connection, statement: sql.Composed, query: Embedding) ->
     return connection.cursor(binary=True).execute(statement, (query, query), prepare=True).fetchall()
 
 
-def _copy() -> sql.Composed:
-    names = sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
-    return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(COPY, names)
+def _copy(table: sql.Identifier = COPY, columns: Names = COLUMNS) -> sql.Composed:
+    names = sql.SQL(", ").join(map(sql.Identifier, columns))
+    return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(table, names)
 
 
 def _row(row: Values) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -23,6 +22,7 @@ import semsearch
 from semsearch import Document, Settings, chunking, embedders
 from semsearch.config import parse
 from semsearch.records import Embedding
+from tests.faults.forks import FORKS
 from tests.provider import Provider, vector
 
 OPENAI = "openai:text-embedding-3-small"
@@ -31,11 +31,6 @@ CHUNK_SIZE = 32  # tokens: the longer half of the documents has several chunks
 
 Texts = dict[str, str]  # by document id
 Stored = dict[tuple[str, int], tuple[int, int, str, Embedding]]  # by document id and ordinal
-
-# Processes forked from one that has imported everything start in milliseconds: the kill meets the ingest, and not
-# Python's imports.
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["semsearch.database", "semsearch.embedders.openai", "openai"])
 
 
 @pytest.fixture
