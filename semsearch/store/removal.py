@@ -21,16 +21,18 @@ def remove(connection: Connection, space: Space, ids: Sequence[str]) -> int:
 
     In this order: the first statement waits for a worker that is just storing one of them, the others see what it
     stored. A worker that comes later finds neither document nor task, and stores nothing. Tasks before chunks, as the
-    workers do it, or the two could deadlock.
+    workers do it, or the two could deadlock. What was no document then is left alone: somebody may put it meanwhile,
+    and the task that goes would be the one of the new text.
     """
     hold(connection, space)
     connection.execute(text("SET LOCAL semsearch.bulk = 'on'"))
-    gone = delete(table).where(table.c.collection_id == space.collection_id, table.c.id == documents.any_of(ids))
-    count = connection.execute(gone).rowcount
-    tasks.discard(connection, space, ids)
-    chunks.remove(connection, space, ids)
-    tasks.forgive(connection, space, ids)
-    return count
+    there = delete(table).where(table.c.collection_id == space.collection_id, table.c.id == documents.any_of(ids))
+    gone = list(connection.execute(there.returning(table.c.id)).scalars())
+    if gone:
+        tasks.discard(connection, space, gone)
+        chunks.remove(connection, space, gone)
+        tasks.forgive(connection, space, gone)
+    return len(gone)
 
 
 def remove_all(connection: Connection, space: Space) -> int:

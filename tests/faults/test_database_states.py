@@ -19,6 +19,7 @@ from semsearch.errors import DatabaseUnavailable
 from semsearch.store import tasks
 from tests.faults import stored
 from tests.faults.stored import read_only
+from tests.faults.waiting import until
 
 Sql = psycopg.Connection[Any]
 DEAD = 100_000
@@ -109,12 +110,16 @@ def bloated(notes: Collection, sql: Sql) -> Iterator[Collection]:
 
 def test_a_claim_among_dead_rows_follows_the_index(bloated: Collection) -> None:
     with bloated._pools.writing.connect() as connection:
-        claim_plan(connection, bloated)  # the first one marks the dead entries it meets in the index
         plan = claim_plan(connection, bloated)
-    scans = [node for node in nodes(plan) if node.get("Relation Name") == "tasks"]
-    assert {node["Node Type"] for node in scans} <= {"Index Scan", "Index Only Scan"}, plan
-    # Hardly more pages than rows: none of the 100,000 is looked at again.
-    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 2000
+        scans = [node for node in nodes(plan) if node.get("Relation Name") == "tasks"]
+        assert {node["Node Type"] for node in scans} <= {"Index Scan", "Index Only Scan"}, plan
+        # A claim marks the dead entries it meets in the index, once nobody can need them any more: a transaction
+        # anywhere in the cluster can delay that. From then on hardly more pages than rows are read.
+        until(lambda: pages(claim_plan(connection, bloated)) < 2000)
+
+
+def pages(plan: dict[str, Any]) -> int:
+    return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
 
 
 def test_a_claim_beside_a_transaction_that_holds_dead_rows_takes_what_is_due(

@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import event
 
 from semsearch import Document
 from semsearch.collection import Collection
@@ -30,13 +31,22 @@ def test_removing_waits_for_a_worker_that_is_just_storing(notes: Collection, han
     assert searchable(notes) == {}
 
 
-def test_what_a_worker_stored_before_is_removed_too(notes: Collection, sql: Sql) -> None:
-    notes.put([Document("a", "one")])
-    with sql.transaction():  # the chunks stay, as under REPEATABLE READ
-        sql.execute("SET LOCAL semsearch.bulk = 'on'")
-        sql.execute("DELETE FROM semsearch.documents")
-    assert notes.delete(["a"]) == 0
-    assert searchable(notes) == {}
+def test_a_document_put_while_its_id_is_removed_loses_nothing(notes: Collection) -> None:
+    """It was not there when the removal looked for it: its task is none of the removal's."""
+    put = []
+
+    def meanwhile(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("DELETE FROM semsearch.documents") and not put:
+            put.append(notes.put([Document("a", "one")], wait=False))
+
+    event.listen(notes._pools.writing, "after_cursor_execute", meanwhile)
+    try:
+        assert notes.delete(["a"]) == 0
+    finally:
+        event.remove(notes._pools.writing, "after_cursor_execute", meanwhile)
+    assert put
+    notes.work()
+    assert searchable(notes) == {"a": ["one"]}
 
 
 def test_removing_writes_no_tasks(notes: Collection, sql: Sql) -> None:
