@@ -20,7 +20,7 @@ from semsearch.road import OnProgress, Progress, Report, Road
 from semsearch.search import Searcher
 from semsearch.store import blocking, failures, index_build, indexes, removal, source, spaces, status, usage
 from semsearch.store.complaints import translated
-from semsearch.store.connection import Pools, driver
+from semsearch.store.connection import Pools
 from semsearch.store.failures import Choice, Failure, Since
 from semsearch.store.indexes import Index
 from semsearch.store.spaces import Space
@@ -321,18 +321,20 @@ class Collection:
 
     @translated
     def tend(self, chunks: int, *, build: bool = True, on_progress: OnProgress | None = None) -> bool:
-        """After a load of so many chunks: the index once there is enough to need it, else fresh statistics.
+        """After a load of so many chunks: the index once there is enough to need it, else fresh statistics if it was
+        a large one.
 
         Returns whether the index was built.
         """
         with self._pools.writing.connect() as connection:
             due = build and chunks > 0 and indexes.due(connection, self._space)
+            large = chunks >= max(1000, indexes.rows(connection, self._space) // 10)  # as autovacuum sees it
         if due:
             kind = self._space.index_kind
             with suppress(Conflict):  # another process has finished a load, too, and is just building it
                 self.create_index("hnsw" if kind == "auto" else kind, on_progress=on_progress)
                 return True
-        elif chunks >= 1000:
+        elif large:
             with self._pools.writing.begin() as connection:
-                indexes.analyze(driver(connection), self._space)
+                indexes.analyze_roughly(connection, self._space)
         return False

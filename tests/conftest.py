@@ -146,7 +146,11 @@ def fresh_database(server_conninfo: str, server_url: ServerUrl, template: str) -
         yield server_url(name)
     finally:
         with maintenance(server_conninfo) as connection:
-            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+            try:
+                connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+            except psycopg.errors.InternalError_ as error:  # says no more than to look into the log, which goes with us
+                log = connection.execute("SELECT right(pg_read_file(pg_current_logfile()), 2000)").fetchone()
+                raise AssertionError(f"{error}\n{log}") from error
 
 
 @pytest.fixture

@@ -73,11 +73,15 @@ class Watched(psycopg.Connection[TupleRow]):
     def rollback(self) -> None:
         """As psycopg's, but of a connection that is gone the server rolls back by itself."""
         try:
-            if not self.closed:
+            # A pool rolls back every connection that is returned: where nothing is begun that should cost nothing.
+            if not (self.closed or self._is_idle()):
                 super().rollback()
         except psycopg.OperationalError:
             if not self.closed:
                 raise
+
+    def _is_idle(self) -> bool:
+        return self._pipeline is None and self.pgconn.transaction_status == pq.TransactionStatus.IDLE
 
     def _watch(self, gen: PQGen[T]) -> PQGen[T]:
         """Stands between psycopg and its generator, which is sent 0 ten times a second while nothing arrives."""

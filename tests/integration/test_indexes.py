@@ -101,11 +101,16 @@ def test_too_many_dimensions_for_an_index_are_searched_exactly(
         collection.create_index()
 
 
-def test_a_load_gathers_statistics(model_db: Database, sql: Sql) -> None:
+def test_a_large_load_gathers_statistics(model_db: Database, sql: Sql) -> None:
+    """A load is large that adds a tenth: many small ones would each pay for the same sample."""
     collection = model_db.create_collection("known", dimensions=3, index="none")
-    load(collection, 1000)
+    sql.execute(f"ALTER TABLE semsearch.{collection._space.table_name} SET (autovacuum_enabled = off)")
     query = f"SELECT reltuples FROM pg_class WHERE oid = 'semsearch.{collection._space.table_name}'::regclass"
-    assert sql.execute(query).fetchone() == (1000,)
+    total = 0
+    for count, known in ((1000, 1000), (10_000, 11_000), (1050, 11_000), (2000, 14_050)):
+        collection.put(Document(str(total + n), "", embedding=[1, 2, 3]) for n in range(count))
+        total += count
+        assert sql.execute(query).fetchone() == (known,)
 
 
 # On demand
