@@ -32,9 +32,15 @@ PAUSE = 1.0  # seconds before a fenced document is tried again, unless it change
 BACK_OFF, LONGEST_BACK_OFF = 5.0, 3600.0  # seconds; twice as long with each attempt that failed
 
 # now() is right here: each beat is a transaction of its own. Citus takes no clock_timestamp() in an UPDATE.
+# A lease that is locked is just ending, and is left alone: its worker locks several in another order than we would.
 BEAT = """
-UPDATE semsearch.leases SET expires_at = now() + make_interval(secs => %s)
-WHERE token = ANY(%s) AND expires_at > now()
+UPDATE semsearch.leases l SET expires_at = now() + make_interval(secs => %s)
+FROM (
+    SELECT collection_id, document_id FROM semsearch.leases
+    WHERE token = ANY(%s) AND expires_at > now()
+    FOR UPDATE SKIP LOCKED
+) held
+WHERE l.collection_id = held.collection_id AND l.document_id = held.document_id
 """
 ENTER = """
 INSERT INTO semsearch.workers AS w (number, host, process_id, version) VALUES (%s, %s, %s, %s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import subprocess
@@ -38,8 +39,12 @@ class Disk:
         return found.f_bavail * found.f_frsize
 
     def fill(self, leave: int = 0) -> None:
-        with (self.folder / BALLAST).open("ab") as file:
-            file.write(bytes(max(0, self.available - leave)))
+        with (self.folder / BALLAST).open("ab", buffering=0) as file:
+            try:
+                file.write(bytes(max(0, self.available - leave)))
+            except OSError as error:  # the server has just written something, too
+                if error.errno != errno.ENOSPC:
+                    raise
 
     def free(self) -> None:
         (self.folder / BALLAST).unlink()

@@ -129,7 +129,7 @@ def test_settings_that_make_no_sense_are_refused(model_db: Database, options: di
 def test_a_model_that_cannot_be_called_is_known_at_once(model_db: Database, provider: Provider) -> None:
     provider.script({"fault": "status", "status": 401})
     with pytest.raises(ModelUnavailable):
-        model_db.create_collection("a", model="openai:another-model")
+        model_db.create_collection("a", model="openai:refused-model")  # no other test's: probed once in a process
     assert model_db.collections() == []
 
 

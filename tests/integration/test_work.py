@@ -105,6 +105,18 @@ def test_the_heartbeat_prolongs_only_its_own_living_leases(notes: Collection, ha
     assert late == [("a",)]
 
 
+def test_the_heartbeat_does_not_wait_for_its_worker_that_ends_a_lease(
+    notes: Collection, hands: Any, sql: Sql, other_sql: Sql
+) -> None:
+    three(notes)
+    worker = hands(notes)
+    worker.claim()
+    with other_sql.transaction(), sql.transaction():
+        other_sql.execute("DELETE FROM semsearch.leases WHERE document_id = 'b'")
+        sql.execute("SET LOCAL lock_timeout = '50ms'")
+        assert sql.execute(leases.BEAT, (3600, [claim.token for claim in worker.claims])).rowcount == 2
+
+
 def test_a_heartbeat_that_is_cut_off_connects_again(notes: Collection, hands: Any, sql: Sql) -> None:
     three(notes)
     worker = hands(notes, lease=0.3)
