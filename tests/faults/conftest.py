@@ -13,7 +13,7 @@ import pytest
 from semsearch.config import Settings
 from semsearch.store import connection, migrate
 from tests.faults.cluster import PgCluster
-from tests.faults.full_disk import disk, disk_db, disk_notes  # noqa: F401
+from tests.faults.full_disk import disk, disk_db, disk_notes, disk_server  # noqa: F401
 from tests.integration.conftest import hands, model_db, module_db, notes, other_sql, sql  # noqa: F401
 
 DATABASE = "semsearch"

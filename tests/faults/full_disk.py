@@ -6,18 +6,21 @@ import errno
 import itertools
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from psycopg import sql as composing
+from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
 
 import semsearch
 from semsearch.collection import Collection
 from semsearch.config import Settings
 from semsearch.database import Database
+from semsearch.store import migrate, server
+from semsearch.store.connection import Address
 from semsearch.store.server import account
 from tests.conftest import TEST_SERVER, maintenance
 from tests.integration.hands import MODEL
@@ -83,31 +86,40 @@ def disk(server_home: Path) -> Iterator[Disk]:
         yield made
 
 
-@pytest.fixture
-def disk_db(
-    disk: Disk, template: str, server_conninfo: str, server_url: Callable[[str], str], provider: Provider
-) -> Iterator[Database]:
-    """A database whose tables are on that disk; the log of the server (WAL) is not."""
+@pytest.fixture(scope="session")
+def disk_server(server_home: Path) -> Iterator[str]:
+    """A server of this process's own: while one database's disk is full, no checkpoint of its server succeeds, and a
+    database that another test drops meanwhile asks for one."""
     if TEST_SERVER:
         pytest.skip("the server of SEMSEARCH_TEST_DATABASE_URL may be on another machine")
+    home = server_home / f"disk-server-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
+    with server.Embedded(home, durable=False) as conninfo:
+        yield conninfo
+
+
+@pytest.fixture
+def disk_db(disk: Disk, disk_server: str, provider: Provider) -> Iterator[Database]:
+    """A database whose tables are on that disk; the log of the server (WAL) is not."""
     name = disk.folder.name.replace("-", "_")
-    with maintenance(server_conninfo) as administrator:
+    with maintenance(disk_server) as administrator:
         location = composing.Literal(str(disk.folder))
         administrator.execute(
             composing.SQL("CREATE TABLESPACE {} LOCATION {}").format(composing.Identifier(name), location)
         )
-        administrator.execute(f"CREATE DATABASE {name} TEMPLATE {template} TABLESPACE {name}")
+        administrator.execute(f"CREATE DATABASE {name} TABLESPACE {name}")
     try:
         settings = Settings(
-            database_url=server_url(name),
+            database_url=make_conninfo(disk_server, dbname=name),
             home=disk.folder / "unused",
             openai_api_key=SecretStr("sk-test"),
             openai_base_url=provider.url,
         )
+        with Address(settings) as address:
+            migrate.upgrade(address)
         with semsearch.connect(settings=settings) as opened:
             yield opened
     finally:
-        with maintenance(server_conninfo) as administrator:
+        with maintenance(disk_server) as administrator:
             administrator.execute(f"DROP DATABASE {name} WITH (FORCE)")
             administrator.execute(f"DROP TABLESPACE {name}")
 

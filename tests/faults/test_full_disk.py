@@ -5,7 +5,6 @@ Fault P9. The disk is a small tmpfs, which takes root to mount; without it these
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -60,9 +59,7 @@ def test_searches_go_on_while_the_disk_is_full(disk_notes: Collection, disk: Dis
     assert hits[0].document_id == "d007"
 
 
-def test_an_index_that_does_not_fit_is_built_when_there_is_space(
-    disk_notes: Collection, disk: Disk, server_url: Callable[[str], str]
-) -> None:
+def test_an_index_that_does_not_fit_is_built_when_there_is_space(disk_notes: Collection, disk: Disk) -> None:
     disk_notes.put(stored.documents(stored.texts(500)))
     disk.fill()
     with psycopg.connect(disk_notes._pools.address.conninfo or ""):  # so that it is built concurrently
