@@ -18,7 +18,7 @@ from sqlalchemy import Engine
 from semsearch import budget, chunking
 from semsearch.budget import Grant
 from semsearch.embedders import Embedder, Tokenizer, packing
-from semsearch.errors import BudgetExhausted, InvalidInput, UnusableEmbedding
+from semsearch.errors import BudgetExhausted, InvalidInput, ModelUnavailable, UnusableEmbedding
 from semsearch.records import Chunk, Document, Embedding
 from semsearch.store import embedding_cache
 from semsearch.store.chunks import Row
@@ -142,7 +142,8 @@ def _chunk(made: Plan, tokenizer: Tokenizer, fresh: Sequence[Document], stored: 
 def embed(plan: Plan, engine: Engine | None = None, worker: int = 0) -> Prepared:
     """Call the model for everything that is new, each text once; what the cache has is not asked for again.
 
-    Without an engine there is neither cache nor budget. Raises ProviderBusy, ModelUnavailable.
+    Without an engine there is neither cache nor budget. Raises ProviderBusy, and ModelUnavailable also when the model
+    embeds none of the texts, not even a known one: then no document is at fault.
     """
     prepared = Prepared(dict(plan.rows), dict(plan.failed), dict(plan.delayed))
     if plan.embedder:
@@ -162,6 +163,7 @@ class _Call:
     prepared: Prepared
     engine: Engine | None
     made: dict[bytes, Embedding] = field(default_factory=dict)
+    trusted: bool = False
 
     def look_up(self) -> None:
         """Take what the cache has."""
@@ -202,7 +204,10 @@ class _Call:
         }
 
     def embed(self, ids: Sequence[str]) -> None:
-        """At once; when the model refuses it or lacks memory, in halves, down to the documents at fault."""
+        """At once; when the model refuses it or lacks memory, in halves, down to the documents at fault.
+
+        Raises ModelUnavailable when it is the model that is at fault.
+        """
         try:
             self._ask(self._missing(ids))
         except (InvalidInput, UnusableEmbedding, MemoryError, RuntimeError) as error:
@@ -210,6 +215,8 @@ class _Call:
             if isinstance(error, RuntimeError) and not lacks_memory:
                 raise
             if len(ids) == 1:
+                if not lacks_memory:
+                    self._doubt()
                 reasons = self.prepared.delayed if lacks_memory else self.prepared.failed
                 reasons[ids[0]] = "there is not enough memory to embed it" if lacks_memory else str(error)
                 return
@@ -220,6 +227,16 @@ class _Call:
         for id in ids:
             rows = self.plan.fresh[id]
             self.prepared.rows[id] = [replace(row, embedding=self.made.get(row.hash)) for row in rows]
+
+    def _doubt(self) -> None:
+        """Before a document is given up by a model that has embedded nothing yet: does it still take a known text?"""
+        if self.prepared.embedded or self.trusted:
+            return
+        try:
+            self.embedder.probe(fresh=True)
+        except (InvalidInput, UnusableEmbedding) as error:
+            raise ModelUnavailable(f"the model gives no usable embedding of any text: {error}") from error
+        self.trusted = True
 
     def _missing(self, ids: Iterable[str]) -> dict[bytes, str]:
         """The texts of these documents whose embeddings are neither stored nor made, by hash."""

@@ -19,7 +19,8 @@ def show(name: str, estimate: Estimate, *, as_json: bool) -> None:
         return
     indent = " " * len(name)
     click.echo(f"{name}: {estimate.documents:,} documents, {estimate.chunks:,} chunks, {estimate.reused:,} at no cost")
-    click.echo(f"{indent}  about {estimate.tokens:,} tokens: {_price(estimate.price)}, {_duration(estimate.seconds)}")
+    cost = f"about {estimate.tokens:,} tokens: {_price(estimate.price)}, {_duration(estimate.seconds)}"
+    click.echo(f"{indent}  {cost if estimate.tokens else 'nothing to embed'}")
     unreadable = [one for one in estimate.broken if not one.unsupported]
     if unreadable:
         first = unreadable[0]

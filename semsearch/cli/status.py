@@ -69,10 +69,6 @@ def _fields(one: Status) -> Iterator[tuple[str, Any]]:
         yield "from cache", percent(one.hit_rate)
     if one.token_budget or one.tokens_today:
         yield "tokens today", f"{one.tokens_today:,}" + (f" of {one.token_budget:,}" if one.token_budget else "")
-    if one.hit_rate is not None:
-        yield "cache", f"had {percent(one.hit_rate)} of the texts"
-    if one.token_budget:
-        yield "tokens today", f"{one.tokens_today:,} of {one.token_budget:,}"
     yield "failed", one.failed
     yield "index", one.index
     yield "size", output.size(one.bytes)

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
+class OutOfMemory(UnusableEmbedding):
+    """Not even one text fits into memory; it may later, when others have left some."""
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Texts for one pass through a model; `ids` are the tokens of prompt and text together."""
@@ -59,7 +63,7 @@ def pack(lengths: Sequence[int], budget: int) -> list[list[int]]:
 def halving(forward: Callable[[Batch], Embedding], batch: Batch) -> Embedding:
     """`forward(batch)`, in smaller and smaller parts while memory runs out.
 
-    Raises UnusableEmbedding when not even one text fits.
+    Raises OutOfMemory when not even one text fits.
     """
     try:
         return forward(batch)
@@ -67,11 +71,11 @@ def halving(forward: Callable[[Batch], Embedding], batch: Batch) -> Embedding:
         if not out_of_memory(error):
             raise
     if len(batch.texts) == 1:
-        raise UnusableEmbedding(f"a text of {len(batch.ids[0])} tokens needs more memory than there is.")
+        raise OutOfMemory(f"a text of {len(batch.ids[0])} tokens needs more memory than there is.")
     return np.concatenate([halving(forward, half) for half in batch.halves()])
 
 
 def out_of_memory(error: Exception) -> bool:
     """torch says it with its own class on a GPU, with a plain RuntimeError on a CPU (c10/core/CPUAllocator)."""
     names = {kind.__name__ for kind in type(error).__mro__}
-    return bool(names & {"MemoryError", "OutOfMemoryError"}) or "DefaultCPUAllocator" in str(error)
+    return bool(names & {"MemoryError", "OutOfMemoryError", "OutOfMemory"}) or "DefaultCPUAllocator" in str(error)

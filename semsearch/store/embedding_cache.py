@@ -1,7 +1,8 @@
 """Embeddings of texts embedded before, so that to embed them again costs nothing; for collections that ask for it.
 
 The key is the model's fingerprint and sha256 of the text: no collection, no document, no metadata. Nothing here may
-stop an ingest: what cannot be read is embedded again, what cannot be written is logged and forgotten.
+stop an ingest: what cannot be read is embedded again, what cannot be written is logged and forgotten. Only when the
+connection is lost before the model is asked is that raised: to ask costs nothing yet.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pgvector import Vector
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from semsearch.errors import DatabaseUnavailable
 from semsearch.records import Embedding
 from semsearch.store.complaints import is_lost, reason
 from semsearch.store.connection import driver
@@ -51,7 +53,13 @@ def get(engine: Engine, fingerprint: str, texts: Sequence[str]) -> dict[str, Emb
             rows = cursor.execute(GET, (fingerprint, list(by_key))).fetchall()
         return {by_key[hash]: array(embedding) for hash, embedding in rows}
 
-    return _tolerantly(engine, read, "read") or {}
+    try:
+        return again_when_lost(engine, lambda: _patiently(engine, read))
+    except (psycopg.Error, DBAPIError) as error:
+        if is_lost(error):
+            raise
+        _tell("read", error)
+        return {}
 
 
 def put(engine: Engine, fingerprint: str, embeddings: Mapping[str, Embedding]) -> None:
@@ -62,8 +70,11 @@ def put(engine: Engine, fingerprint: str, embeddings: Mapping[str, Embedding]) -
     def write(connection: Connection) -> None:
         driver(connection).execute(PUT, (fingerprint, keys, values))
 
-    if keys:
-        _tolerantly(engine, write, "written")
+    try:
+        if keys:
+            again_when_lost(engine, lambda: _patiently(engine, write))
+    except (psycopg.Error, DBAPIError, DatabaseUnavailable) as error:
+        _tell("written", error)  # and go on to store what was embedded, which waits for a database that is away
 
 
 def there(connection: Connection, fingerprint: str, texts: Sequence[str]) -> set[str]:
@@ -77,21 +88,14 @@ def key(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-def _tolerantly(engine: Engine, action: Callable[[Connection], T], what: str) -> T | None:
-    """A lost connection is tried again once and then raised; any other failure is the cache's own."""
+def _patiently(engine: Engine, action: Callable[[Connection], T]) -> T:
+    with engine.begin() as connection:
+        connection.exec_driver_sql(PATIENCE)
+        return action(connection)
 
-    def run() -> T:
-        with engine.begin() as connection:
-            connection.exec_driver_sql(PATIENCE)
-            return action(connection)
 
-    try:
-        return again_when_lost(engine, run)
-    except (psycopg.Error, DBAPIError) as error:
-        if is_lost(error):
-            raise
-        log.warning("The cache of document embeddings cannot be %s: %s", what, reason(error))
-        return None
+def _tell(what: str, error: Exception) -> None:
+    log.warning("The cache of document embeddings cannot be %s: %s", what, reason(error))
 
 
 @dataclass(frozen=True)

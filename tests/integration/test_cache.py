@@ -13,7 +13,7 @@ import pytest
 from semsearch import Document
 from semsearch.collection import Collection
 from semsearch.database import Database
-from semsearch.errors import InvalidInput
+from semsearch.errors import DatabaseUnavailable, InvalidInput
 from semsearch.store import embedding_cache
 from tests.integration.hands import MODEL, inputs, searchable
 from tests.provider import Provider, vector
@@ -153,6 +153,19 @@ def test_a_cache_that_cannot_be_written_stops_nobody(
         sql.execute("ALTER TABLE semsearch.document_embeddings DROP CONSTRAINT full_up")
     assert (report.chunks, report.embedded, report.failed) == (3, 3, {})
     assert "cannot be written" in caplog.text
+
+
+@pytest.mark.parametrize("error", [DatabaseUnavailable("away"), psycopg.OperationalError("the connection is lost")])
+def test_what_was_paid_for_is_stored_though_the_cache_has_lost_its_database(
+    cached: Collection, provider: Provider, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def lose(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(embedding_cache, "_patiently", lose)
+    monkeypatch.setattr(embedding_cache, "get", lambda *_: {})
+    assert cached.put(THREE).chunks == 3
+    assert len(provider.calls) == 1
 
 
 def test_nobody_waits_for_a_cache_that_is_locked(cached: Collection, other_sql: Sql) -> None:

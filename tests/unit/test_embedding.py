@@ -45,6 +45,9 @@ class Model:
     def embed_query(self, text: str) -> Embedding:
         return vector(text)
 
+    def probe(self, *, fresh: bool = False) -> Embedding | None:
+        return None
+
 
 def space(**differently: Any) -> Space:
     values: dict[str, Any] = {
