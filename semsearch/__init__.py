@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from semsearch.errors import (
     BudgetExhausted,
+    CollectionChanged,
     Conflict,
     DatabaseUnavailable,
     FilterError,
@@ -45,6 +46,7 @@ __all__ = [
     "BudgetExhausted",
     "Chunk",
     "Collection",
+    "CollectionChanged",
     "Conflict",
     "Database",
     "DatabaseUnavailable",

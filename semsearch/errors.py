@@ -6,6 +6,7 @@ SemsearchError
 │   └── IngestError         some documents could not be ingested; the others are searchable
 ├── NotFound                a collection, document, model or file that is not there
 ├── Conflict                it exists already, or differs from what is there
+│   └── CollectionChanged   a table was attached to the collection, or detached from it, since it was opened
 ├── DatabaseUnavailable     no connection, or the server cannot do what is needed
 │   └── SchemaMismatch      the database is behind or ahead of this program
 └── ModelUnavailable        the embedding model cannot be loaded or called
@@ -66,6 +67,12 @@ class Conflict(SemsearchError):
     """It exists already, or differs from what is there."""
 
     code = "conflict"
+
+
+class CollectionChanged(Conflict):
+    """A table was attached to the collection, or detached from it, since it was opened; open it again."""
+
+    code = "collection_changed"
 
 
 class DatabaseUnavailable(SemsearchError):

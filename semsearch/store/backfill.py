@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, TEXT, insert
 
 from semsearch.store import source
 from semsearch.store.schema import backfills, tasks
-from semsearch.store.spaces import Space, table
+from semsearch.store.spaces import Space, require_same, table
 
 PAGE = 5000  # rows: 60 ms of reading keys and writing tasks
 BACKLOG = 20_000  # tasks of lane 1 that wait; workers that do 1,000 documents a second have 20 s of work
@@ -27,12 +27,14 @@ INSERT INTO semsearch.tasks (collection_id, document_id, lane) SELECT :collectio
 def step(connection: Connection, space: Space) -> bool:
     """Enqueue the next page, in the caller's transaction, to be committed at once; whether there was anything to do.
 
-    False also while another worker is at it, or while enough tasks of the backfill wait.
+    False also while another worker is at it, or while enough tasks of the backfill wait. Raises NotFound,
+    CollectionChanged.
     """
     mine = select(backfills.c.position, backfills.c.enqueued).where(_unfinished(space))
     found = connection.execute(mine.with_for_update(skip_locked=True)).one_or_none()
     if found is None or _waiting(connection, space) >= BACKLOG:
         return False
+    require_same(connection, space)  # looked at after that lock, which whoever attaches takes, too
     position = found.position or {}
     ids, after = _page(connection, space, position)
     connection.execute(

@@ -36,7 +36,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import CreateTable, DropTable
 
 from semsearch import fields as declared
-from semsearch.errors import Conflict, InvalidInput, NotFound
+from semsearch.errors import CollectionChanged, Conflict, InvalidInput, NotFound
 from semsearch.records import Embedding
 from semsearch.store.schema import collections, documents, failures, leases, spaces, tasks, usage
 
@@ -326,6 +326,23 @@ def hold(connection: Connection, space: Space) -> None:
         raise NotFound(f"collection {space.name!r} has been dropped.")
     if found.attachment is not None:
         raise attached_elsewhere(space.name, Attachment(**found.attachment))
+
+
+def require_same(connection: Connection, space: Space) -> None:
+    """Raise NotFound when the collection has been dropped, CollectionChanged when its documents come from elsewhere.
+
+    For transactions that write what they read before. No lock is needed: whatever is attached after this look is read
+    anew by its backfill.
+    """
+    there = select(collections.c.attachment).where(collections.c.id == space.collection_id)
+    found = connection.execute(there).one_or_none()
+    if found is None:
+        raise NotFound(f"collection {space.name!r} has been dropped.")
+    if (Attachment(**found.attachment) if found.attachment else None) != space.attachment:
+        raise CollectionChanged(
+            f"the documents of collection {space.name!r} come from elsewhere since it was opened (a table was attached "
+            "or detached): open it again."
+        )
 
 
 def attached_elsewhere(name: str, attachment: Attachment) -> InvalidInput:

@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, TEXT
 
 from semsearch.records import Document
 from semsearch.store import source
-from semsearch.store.spaces import Space
+from semsearch.store.spaces import Space, require_same
 
 READ_BYTES = 32 * 2**20  # text read at once; one longer document is read alone
 
@@ -218,7 +218,9 @@ def fence(connection: Connection, space: Space, works: Sequence[Work]) -> list[W
     """Delete the tasks of these documents; returns those whose versions were all still there.
 
     Only they may be stored, in this same transaction. Of the others nothing is deleted, so that no change is lost.
+    Raises NotFound, CollectionChanged: a text read from the table that was attached before answers no task of this one.
     """
+    require_same(connection, space)
     locked = source.lock(connection, space, [work.claim.document_id for work in works])
     held = [w for w in works if w.versions and (w.document is None or w.claim.document_id in locked)]
     while held:

@@ -16,6 +16,7 @@ from semsearch.collection import Collection
 from semsearch.embedders import Embedder
 from semsearch.errors import (
     BudgetExhausted,
+    CollectionChanged,
     Conflict,
     DatabaseUnavailable,
     InvalidInput,
@@ -184,8 +185,8 @@ class Group:
                 self._pause(error)
             case SchemaMismatch():
                 self.shift.fail(error)
-            case NotFound() if road:
-                self._collections.pop(road.space.collection_id, None)  # dropped meanwhile
+            case NotFound() | CollectionChanged() if road:
+                self._collections.pop(road.space.collection_id, None)  # until the next look, if it is still there
             case ModelUnavailable() | Conflict() | InvalidInput() if road:
                 self._block(road, error)
             case _ if is_conflict(error):

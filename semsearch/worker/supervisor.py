@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing
 
 from semsearch.collection import Collection
 from semsearch.database import Database
-from semsearch.errors import Conflict, DatabaseUnavailable, SchemaMismatch
+from semsearch.errors import CollectionChanged, Conflict, DatabaseUnavailable, NotFound, SchemaMismatch
 from semsearch.road import Stored
 from semsearch.store import backfill, backlog, blocking, complaints, leases, migrate, source, spaces, usage
 from semsearch.store.complaints import translated
@@ -147,6 +147,8 @@ class Supervisor:
                 stepped = backfill.step(connection, space)
                 self._filling |= stepped
                 return stepped or not backfill.is_done(connection, space)
+        except (CollectionChanged, NotFound):
+            return True  # the next look sees what has become of it
         except Exception as error:
             meant = meaning(error, self._engine, space)
             if not isinstance(meant, Conflict):

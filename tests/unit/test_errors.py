@@ -16,6 +16,7 @@ TREE = {
     "IngestError": "InvalidInput",
     "NotFound": "SemsearchError",
     "Conflict": "SemsearchError",
+    "CollectionChanged": "Conflict",
     "DatabaseUnavailable": "SemsearchError",
     "SchemaMismatch": "DatabaseUnavailable",
     "ModelUnavailable": "SemsearchError",
