@@ -18,7 +18,7 @@ from semsearch.estimate import Estimate, Estimator
 from semsearch.records import Document, Embedding, Hits
 from semsearch.road import OnProgress, Progress, Report, Road
 from semsearch.search import Searcher
-from semsearch.store import blocking, failures, index_build, indexes, removal, source, spaces, status, usage
+from semsearch.store import blocking, failures, guards, index_build, indexes, removal, source, spaces, status, usage
 from semsearch.store.complaints import translated
 from semsearch.store.connection import Pools
 from semsearch.store.failures import Choice, Failure, Since
@@ -278,7 +278,7 @@ class Collection:
 
     def _require_own_documents(self) -> None:
         if self._space.attachment is not None:
-            raise spaces.attached_elsewhere(self.name, self._space.attachment)
+            raise guards.attached_elsewhere(self.name, self._space.attachment)
 
     def estimator(self, on_progress: OnProgress | None) -> Estimator:
         """Tells what work on this collection would cost."""

@@ -94,13 +94,22 @@ class ModelUnavailable(SemsearchError):
 
 
 class ProviderBusy(ModelUnavailable):
-    """A provider asked us to wait or is failing; `retry_after` in seconds where it said so."""
+    """A provider asked us to wait or is failing; `retry_after` in seconds where it said so.
+
+    `status` is the one it answered with, None where it did not.
+    """
 
     code = "provider_busy"
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, retry_after: float | None = None, status: int | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.status = status
+
+    @property
+    def is_limit(self) -> bool:
+        """Whether it asked us to wait: then it is not what was sent that made it fail."""
+        return self.status == 429 or self.retry_after is not None
 
 
 class BudgetExhausted(ModelUnavailable):

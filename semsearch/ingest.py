@@ -10,15 +10,19 @@ import itertools
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
+
+from sqlalchemy import Connection
 
 from semsearch import cleaning, given, pipeline
 from semsearch.errors import Conflict, IngestError, InvalidInput
 from semsearch.records import Document
 from semsearch.road import Report, Road
 from semsearch.sources import Broken, Source
-from semsearch.store import backfill, documents, leases, removal, tasks
+from semsearch.store import backfill, documents, failures, leases, removal, tasks
 from semsearch.store import source as rows
+from semsearch.store.guards import require_same
 from semsearch.store.spaces import Space
 from semsearch.store.transactions import in_transaction
 
@@ -34,10 +38,10 @@ Item = Document | Mapping[str, Any]  # what users put
 def ingest(road: Road, source: Source, *, wait: bool = True, prune: bool = False) -> Report:
     """Bring a source in; `prune` deletes what it no longer has. Broken items are reported and stay as they were."""
     road.total = source.total
-    with _reported(road), documents.Seen() as seen:
+    with _reported(road) as begun, documents.Seen() as seen:
         _bring(road, in_batches(source), source.name, wait, seen if prune else None)
         if prune:
-            _prune(road, seen, source.name)
+            _prune(road, seen, source.name, begun)
     return road.report
 
 
@@ -51,16 +55,23 @@ def put(road: Road, items: Iterable[Item], *, wait: bool = True) -> Report:
 def catch_up(road: Road) -> Report:
     """Do the tasks of the collection until none is left; of an attached table, until every row has become one."""
     with _reported(road):
-        if road.space.attachment is not None:
-            _fill(road)
-        _bring(road, (), None, True, None)
+        again = True
+        while again:
+            again = in_transaction(road.engine, lambda connection: backfill.is_unseen(connection, road.space))
+            if road.space.attachment is not None:
+                _fill(road)
+            _bring(road, (), None, True, None)
     return road.report
 
 
 def _fill(road: Road) -> None:
     """Go through the rows that an attached table has already. Raises Conflict when it cannot be read."""
-    problem = in_transaction(road.engine, lambda connection: rows.check(connection, road.space))
-    if problem:
+
+    def check(connection: Connection) -> str | None:
+        require_same(connection, road.space)
+        return rows.check(connection, road.space)
+
+    if problem := in_transaction(road.engine, check):
         raise Conflict(f"{problem}.")
     road.total = in_transaction(road.engine, lambda connection: rows.count(connection, road.space))
     with leases.Worker(road.address) as worker:
@@ -84,11 +95,11 @@ def raise_failures(report: Report) -> None:
 
 
 @contextmanager
-def _reported(road: Road) -> Iterator[None]:
-    """Times the run and collects what failed in it, by the database's clock."""
+def _reported(road: Road) -> Iterator[datetime]:
+    """Times the run and collects what failed in it; yields when it began, by the database's clock."""
     begun = time.monotonic()
     since = in_transaction(road.engine, tasks.now)
-    yield
+    yield since
     road.report.failed = in_transaction(road.engine, lambda connection: tasks.failed(connection, road.space, since))
     road.report.seconds = time.monotonic() - begun
 
@@ -184,9 +195,14 @@ def _store(road: Road, batch: Sequence[Document], source: str | None) -> int:
     if not plain:
         return len(bringing)
     rows = [documents.encode(document, source) for document in plain]
-    done = in_transaction(road.engine, lambda connection: documents.put(connection, road.space, rows))
+
+    def put(connection: Connection) -> tuple[documents.Put, int]:
+        done = documents.put(connection, road.space, rows)
+        return done, failures.enqueue(connection, road.space, [document.id for document in plain])
+
+    done, again = in_transaction(road.engine, put)
     _count(road.report, done, len(plain))
-    return len(batch) - done.added - done.changed
+    return len(batch) - done.added - done.changed - again
 
 
 def _count(report: Report, done: documents.Put, number: int) -> None:
@@ -207,7 +223,7 @@ def _wait_for_others(road: Road, worker: leases.Worker) -> None:
             time.sleep(POLL)
 
 
-def _prune(road: Road, seen: documents.Seen, source: str) -> None:
+def _prune(road: Road, seen: documents.Seen, source: str, begun: datetime) -> None:
     """Delete what the source no longer has, unless what it has could not be told for sure."""
     report = road.report
     nameless = sum(1 for item in report.broken if item.id is None)
@@ -217,4 +233,4 @@ def _prune(road: Road, seen: documents.Seen, source: str) -> None:
     elif not report.added + report.changed + report.unchanged:
         raise InvalidInput(f"{source} holds no documents: not pruning. `semsearch delete --all` empties a collection.")
     else:
-        report.deleted = removal.prune(road.engine, road.space, source, seen)
+        report.deleted = removal.prune(road.engine, road.space, source, seen, begun)

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import random
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from semsearch import embedding, work
@@ -25,7 +29,9 @@ from semsearch.store.transactions import in_transaction
 from semsearch.work import Portion
 
 LOOKS = 16  # windows of tasks that others hold, looked through before the next collection has its turn
-BUSY_PAUSE = 300.0  # seconds for which a document steps aside that was sent alone when the provider was busy
+BUSY_PAUSE = 5.0  # seconds for which a document steps aside that was sent alone when the provider was busy
+SECONDS = 3.0  # for which the model may be at work on a portion: who changes a document waits for two of them
+LEAST, MOST = 32, 4096  # chunks of a portion, however slow or fast the model is
 
 log = logging.getLogger(__name__)
 Roads = Callable[[], Sequence[Road]]
@@ -41,6 +47,34 @@ class Halted(Exception):
 
 class Drained(Exception):
     """Nothing more is to be begun."""
+
+
+@dataclass
+class Pace:
+    """How much of a collection is taken at once, judging by the portions before.
+
+    No more `documents` than fit a portion and its provider takes, no more `chunks` than are embedded in SECONDS.
+    """
+
+    documents: int = field(default_factory=lambda: work.CLAIM)
+    chunks: float = field(default_factory=lambda: float(work.CLAIM))
+
+    @property
+    def count(self) -> int:
+        """Documents to claim."""
+        return max(1, min(self.documents, int(self.chunks)))
+
+    def more(self) -> None:
+        self.documents = min(work.CLAIM, self.documents * 2)
+
+    def less(self) -> None:
+        self.documents = max(1, self.documents // 4)
+
+    def took(self, chunks: int, seconds: float) -> None:
+        """So many were embedded in so long. One portion that was slow by chance does not change much."""
+        if chunks and (seconds > SECONDS or 2 * chunks > self.chunks):
+            wanted = max(chunks * SECONDS / max(seconds, 0.001), LEAST, self.chunks / 4)
+            self.chunks = min(wanted, self.chunks * 2, MOST)
 
 
 def do(road: Road, worker: leases.Worker) -> int:
@@ -64,7 +98,8 @@ class Pipeline:
         self._patient = patient
         self._held: dict[tuple[int, str], tuple[Road, tasks.Claim]] = {}
         self._places: dict[int, tasks.Place] = defaultdict(tasks.Place)
-        self._size = work.CLAIM
+        self._paces: dict[int, Pace] = defaultdict(Pace)
+        self._last = 0  # the collection that had its turn last
         self._answered = False
 
     def run(self, roads: Roads, *, once: bool = False) -> int:
@@ -73,6 +108,7 @@ class Pipeline:
             self.give_back()
             return self._run(roads, once)
         except Halted as halted:
+            self._last = halted.road.space.collection_id
             if isinstance(halted.error, ProviderBusy) and self._patient:
                 self._ease(halted, halted.error)
             raise
@@ -107,9 +143,13 @@ class Pipeline:
         before: tuple[Portion, Future[embedding.Prepared]] | None = None
         stopped = threading.Event()
         try:
-            for portion in self._portions(roads, once):
+            for portion in _or_halted(self._portions(roads, once)):
+                if isinstance(portion, Halted):
+                    if before:  # it has been paid for, and is of another claim
+                        self._store(*before)
+                    raise portion
                 count += len(portion.claims)
-                embed = partial(embedding.embed, portion.plan, portion.road.engine, self._worker.number)
+                embed = partial(self._embed, portion)
                 alone = any(claim.attempt >= work.ALONE_FROM for claim in portion.claims)
                 if before and alone:
                     self._store(*before)
@@ -133,40 +173,71 @@ class Pipeline:
         idle = False
         while not idle:
             idle = True
-            for road in roads():
+            for road in self._in_turn(roads()):
+                self._last = road.space.collection_id
                 with _blamed(road):
                     groups = self._claim(road)
                 idle = idle and not groups
                 for claims in groups:
                     if self._stop.is_set():
                         return
-                    with _blamed(road, claims):
-                        portions = list(_read(road, claims))
+                    with _blamed(road):
+                        portions = list(_read(road, claims, waits=not self._patient))
                     yield from portions
             idle = idle or once
 
+    def _in_turn(self, roads: Sequence[Road]) -> list[Road]:
+        """The one behind that which had its turn last comes first: one that fails each time must not be all we try."""
+        ids = [road.space.collection_id for road in roads]
+        start = ids.index(self._last) + 1 if self._last in ids else 0
+        return [*roads[start:], *roads[:start]]
+
     def _claim(self, road: Road) -> list[list[tasks.Claim]]:
-        """Documents of this road in portions that fit into memory.
+        """Documents of this road: a portion, or two.
 
         Of those to be embedded alone only one, after the others: were it to kill us, it alone would be charged. The one
         with the fewest attempts, so that those who were only there when others were killed have their turn first.
         """
-        place = self._places[road.space.collection_id]
+        place, count = self._places[road.space.collection_id], self._paces[road.space.collection_id].count
         claims: list[tasks.Claim] = []
         for _ in range(LOOKS):
             if self._stop.is_set():
                 return []
-            claims = work.claim(road, self._worker, self._size, place)
+            claims = work.claim(road, self._worker, count, place)
             if claims or not place.further:
                 break
         self._held |= {(road.space.collection_id, claim.document_id): (road, claim) for claim in claims}
         self._worker.hold(claims)
         together = [claim for claim in claims if claim.attempt < work.ALONE_FROM]
         alone = sorted((c for c in claims if c.attempt >= work.ALONE_FROM), key=lambda claim: claim.attempt)
-        if alone[1:]:
-            in_transaction(road.engine, lambda connection: leases.give_back(connection, road.space, alone[1:]))
-            self._release(road, alone[1:])
-        return [portion for group in (together, alone[:1]) if group for portion in _fitting(road, group)]
+        portion, rest = self._fitting(road, together) if together else ([], [])
+        if rest := rest + alone[1:]:
+            in_transaction(road.engine, lambda connection: leases.give_back(connection, road.space, rest))
+            self._release(road, rest)
+        return [group for group in (portion, alone[:1]) if group]
+
+    def _fitting(self, road: Road, claims: Sequence[tasks.Claim]) -> tuple[list[tasks.Claim], list[tasks.Claim]]:
+        """One portion of them, and the rest: whoever comes next has his turn before it.
+
+        Any of the portions: were it the first each time, what sorts behind the others could wait for ever.
+        """
+        pace = self._paces[road.space.collection_id]
+
+        def run(connection: Connection) -> list[list[tasks.Claim]]:
+            return list(tasks.portions(connection, road.space, claims, pace.chunks))
+
+        portions = work.reading(road, run, waits=not self._patient)
+        if len(portions) > 1:
+            pace.documents = len(claims) // len(portions)
+        chosen = portions.pop(random.randrange(len(portions)))  # noqa: S311
+        return chosen, [claim for portion in portions for claim in portion]
+
+    def _embed(self, portion: Portion) -> embedding.Prepared:
+        begun = time.monotonic()
+        prepared = embedding.embed(portion.plan, portion.road.engine, self._worker.number)
+        asked = sum(len(inputs) for inputs in portion.plan.inputs.values())
+        self._paces[portion.road.space.collection_id].took(asked, time.monotonic() - begun)
+        return prepared
 
     def _store(self, portion: Portion, embedded: Future[embedding.Prepared]) -> None:
         with _blamed(portion.road, portion.claims):
@@ -177,7 +248,8 @@ class Pipeline:
             work.store(self._worker, portion, prepared)
         self._release(portion.road, portion.claims)
         if prepared.embedded:
-            self._size, self._answered = min(work.CLAIM, self._size * 2), True
+            self._paces[portion.road.space.collection_id].more()
+            self._answered = True
         if prepared.exhausted:
             raise Halted(portion.road, prepared.exhausted, ())
 
@@ -185,16 +257,17 @@ class Pipeline:
         """Ask for less of a provider that is busy, down to one document.
 
         One that a provider answers with an error, while it answers others, would else be sent for ever: it backs off
-        and is charged. Before that it steps aside, so that others are sent.
+        and is charged. Before that it steps aside, so that others are sent; also where the provider only asks us to
+        wait, which it may do whenever it is sent that one.
         """
         if len(halted.claims) != 1:
-            self._size = max(1, self._size // 4)
+            self._paces[halted.road.space.collection_id].less()
             return
         space, (claim,) = halted.road.space, halted.claims
         with contextlib.suppress(DBAPIError, DatabaseUnavailable), halted.road.engine.begin() as connection:
-            if self._answered:
+            if self._answered and not busy.is_limit:
                 leases.back_off(connection, space, [claim], {claim.document_id: str(busy)})
-            else:
+            elif tasks.has_others(connection, space, claim.document_id):
                 leases.postpone(connection, space, [claim], BUSY_PAUSE)
         self._answered = False
 
@@ -209,14 +282,18 @@ def _blamed(road: Road, claims: Sequence[tasks.Claim] = ()) -> Iterator[None]:
         raise Halted(road, error, claims) from error
 
 
-def _fitting(road: Road, claims: Sequence[tasks.Claim]) -> list[list[tasks.Claim]]:
-    return in_transaction(road.engine, lambda connection: list(tasks.portions(connection, road.space, claims)))
+def _or_halted(portions: Iterator[Portion]) -> Iterator[Portion | Halted]:
+    """What ended them comes last, instead of being raised."""
+    try:
+        yield from portions
+    except Halted as halted:
+        yield halted
 
 
-def _read(road: Road, claims: Sequence[tasks.Claim]) -> Iterator[Portion]:
+def _read(road: Road, claims: Sequence[tasks.Claim], *, waits: bool) -> Iterator[Portion]:
     """The portion; in halves, down to the document at fault, where one makes chunking fail."""
     try:
-        yield work.read(road, claims)
+        yield work.read(road, claims, waits=waits)
         return
     except work.Unchunkable as error:
         if len(claims) == 1:
@@ -224,8 +301,8 @@ def _read(road: Road, claims: Sequence[tasks.Claim]) -> Iterator[Portion]:
             yield work.unreadable(road, claims[0], f"it cannot be chunked ({error})")
             return
     half = len(claims) // 2
-    yield from _read(road, claims[:half])
-    yield from _read(road, claims[half:])
+    yield from _read(road, claims[:half], waits=waits)
+    yield from _read(road, claims[half:], waits=waits)
 
 
 def _embed_behind(

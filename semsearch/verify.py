@@ -19,6 +19,7 @@ from semsearch.errors import Conflict
 from semsearch.road import Progress, Road
 from semsearch.store import index_build, indexes, source, triggers, verification
 from semsearch.store.chunks import Row
+from semsearch.store.guards import require_same
 from semsearch.store.spaces import Space
 from semsearch.store.transactions import in_transaction
 from semsearch.store.triggers import Wrong
@@ -96,6 +97,7 @@ def verify(
     begun = time.monotonic()
     found = Verification(road.space.name)
     with road.engine.connect() as connection:
+        require_same(connection, road.space)
         found.blocked = source.check(connection, road.space)
         if not found.blocked:
             road.total = source.count(connection, road.space)
@@ -125,10 +127,10 @@ def _compare_documents(road: Road, tokenizer: Callable[[], Tokenizer], found: Ve
 
 @dataclass(frozen=True)
 class _Differing:
-    """A document to be done again, and the ordinals of its chunks whose embeddings must not be kept."""
+    """A document to be done again, and ordinal and hash of its chunks whose embeddings must not be kept."""
 
     id: str
-    distrusted: Sequence[int]
+    distrusted: Sequence[tuple[int, bytes]]
 
 
 def _differing(page: Page, plans: Mapping[str, list[Row] | None], found: Verification) -> Iterator[_Differing]:
@@ -186,7 +188,7 @@ def _json(metadata: Mapping[str, Any]) -> str:
     return json.dumps(metadata, sort_keys=True)
 
 
-def _distrusted(stored: Sequence[Stored], planned: Sequence[Row] | None) -> list[int]:
+def _distrusted(stored: Sequence[Stored], planned: Sequence[Row] | None) -> list[tuple[int, bytes]]:
     """Chunks that a worker would take for unchanged by their hash, though they are not what it stands for.
 
     Never of a document that brought its own embedding: that could not be made again.
@@ -194,7 +196,11 @@ def _distrusted(stored: Sequence[Stored], planned: Sequence[Row] | None) -> list
     if planned is None or [row.hash for row in planned] == [embedding.given_hash(row.chunk.text) for row in planned]:
         return []
     texts = {row.hash: (row.chunk.heading, row.chunk.text) for row in planned}
-    return [c.ordinal for c in stored if c.hash in texts and not (c.usable and texts[c.hash] == (c.heading, c.text))]
+    return [
+        (c.ordinal, c.hash)
+        for c in stored
+        if c.hash in texts and not (c.usable and texts[c.hash] == (c.heading, c.text))
+    ]
 
 
 def _compare_chunks(road: Road, found: Verification, repair: bool, force: bool) -> None:
@@ -231,7 +237,7 @@ def _enqueue(road: Road, found: Verification, differing: Sequence[_Differing]) -
     if not differing:
         return
     ids = [each.id for each in differing]
-    distrusted = [(each.id, ordinal) for each in differing for ordinal in each.distrusted]
+    distrusted = [(each.id, *chunk) for each in differing for chunk in each.distrusted]
     in_transaction(road.engine, lambda connection: verification.enqueue(connection, road.space, ids, distrusted))
     found.enqueued += len(ids)
 

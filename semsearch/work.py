@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from semsearch import embedding
 from semsearch.errors import SemsearchError
 from semsearch.road import Road, Stored
-from semsearch.store import chunks, complaints, leases, tasks, usage
+from semsearch.store import backfill, chunks, complaints, leases, source, tasks, usage
 from semsearch.store.spaces import Space
 from semsearch.store.transactions import in_transaction
 
-CLAIM = 256  # documents leased at once: 1 s to 3 s of embedding on two cores
+CLAIM = 256  # documents leased at once, and chunks embedded at once at first: 1 s to 3 s of embedding on two cores
 MAX_ATTEMPTS = 8
 ALONE_FROM = 3  # a document whose worker died twice is embedded alone, so that it harms no other
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,10 @@ class Unchunkable(Exception):
     """One of the documents read makes chunking fail in a way that nobody foresaw."""
 
 
+class Locked(Exception):
+    """Somebody keeps the road's table locked."""
+
+
 def claim(road: Road, worker: leases.Worker, count: int, place: tasks.Place | None = None) -> list[tasks.Claim]:
     """Lease up to `count` documents; the claim is committed, and with it an attempt charged to each of them."""
 
@@ -43,9 +51,23 @@ def claim(road: Road, worker: leases.Worker, count: int, place: tasks.Place | No
     return in_transaction(road.engine, run)
 
 
-def read(road: Road, claims: Sequence[tasks.Claim]) -> Portion:
-    """Text and versions in one statement; then chunks, with no transaction open. Raises Unchunkable."""
-    works, stored = _look(road, claims)
+def reading(road: Road, read: Callable[[Connection], T], *, waits: bool) -> T:
+    """Read in a transaction of its own; a table that is locked is waited for, or else raises Locked soon."""
+
+    def run(connection: Connection) -> T:
+        try:
+            return read(connection)
+        except DBAPIError as error:
+            if waits or not source.is_locked(error):
+                raise
+            raise Locked(f"the table of {road.space.name!r} is locked") from error
+
+    return in_transaction(road.engine, run)
+
+
+def read(road: Road, claims: Sequence[tasks.Claim], *, waits: bool = True) -> Portion:
+    """Text and versions in one statement; then chunks, with no transaction open. Raises Unchunkable, and Locked."""
+    works, stored = _look(road, claims, waits)
     hopeless = {work.claim.document_id: work.claim.reason for work in works if work.claim.attempt > MAX_ATTEMPTS}
     refused = {work.claim.document_id: work.refusal for work in works if work.refusal}
     tried = [work for work in works if work.claim.document_id not in hopeless.keys() | refused]
@@ -62,16 +84,16 @@ def read(road: Road, claims: Sequence[tasks.Claim]) -> Portion:
 
 def unreadable(road: Road, claim: tasks.Claim, reason: str) -> Portion:
     """A document that cannot be chunked: to be tried again later, and given up after so many attempts."""
-    works, stored = _look(road, [claim])
+    works, stored = _look(road, [claim], waits=True)
     return Portion(road, [claim], works, stored, embedding.Plan(road.space, delayed={claim.document_id: reason}))
 
 
-def _look(road: Road, claims: Sequence[tasks.Claim]) -> tuple[list[tasks.Work], embedding.Hashes]:
+def _look(road: Road, claims: Sequence[tasks.Claim], waits: bool) -> tuple[list[tasks.Work], embedding.Hashes]:
     def run(connection: Connection) -> tuple[list[tasks.Work], embedding.Hashes]:
         works = tasks.read(connection, road.space, claims)
         return works, chunks.hashes(connection, road.space, [claim.document_id for claim in claims])
 
-    return in_transaction(road.engine, run)
+    return reading(road, run, waits=waits)
 
 
 def store(worker: leases.Worker, portion: Portion, prepared: embedding.Prepared) -> None:
@@ -158,6 +180,8 @@ def write(
     later = [work.claim for work in works if work.claim.document_id in prepared.delayed and _has_attempts(work)]
     waiting = {claim.document_id for claim in later} | prepared.left
     done = [work for work in works if work.claim.document_id not in waiting]
+    if any(work.versions and work.claim.document_id == backfill.UNSEEN for work in done):
+        backfill.sweep(connection, space)
     finished = tasks.fence(connection, space, done)
     ids = [work.claim.document_id for work in finished]
     rows = {id: prepared.rows.get(id, []) for id in ids}

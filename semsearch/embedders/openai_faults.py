@@ -53,7 +53,7 @@ def judge(status: int, body: object, headers: Mapping[str, str], caller: Caller)
             f"the account of OPENAI_API_KEY has no quota left at {caller.origin}: add credit. ({said})"
         )
     if status in (408, 409, 425, 429) or status >= 500:
-        return ProviderBusy(f"{caller.origin} is busy or failing ({status}: {said}).", retry_after(headers))
+        return ProviderBusy(f"{caller.origin} is busy or failing ({status}: {said}).", retry_after(headers), status)
     if status == 413 or (status in (400, 422) and (codes & TOO_LARGE or _TOO_LARGE.search(said))):
         return TooLarge(f"the text is too long for {caller.model}: use a smaller chunk size. ({said})")
     if status in (400, 422) and not (codes & SETTINGS or error.get("param") in PARAMETERS or _SETTINGS.search(said)):

@@ -155,7 +155,7 @@ def engine(address: Address, *, vectors: bool = True, patient: bool = False) -> 
         pool_size=4,
     )
     event.listen(made, "handle_error", _leave_replica)
-    event.listen(made, "checkin", _leave_out)
+    _leave_out_lost(made)
     return made
 
 
@@ -174,14 +174,25 @@ def search_engine(address: Address) -> Engine:
         isolation_level="READ COMMITTED" if pooled else "AUTOCOMMIT",
         pool_size=8,
     )
-    event.listen(made, "checkin", _leave_out)
+    _leave_out_lost(made)
     return made
 
 
-def _leave_out(connection: psycopg.Connection[Any] | None, record: ConnectionPoolEntry) -> None:
-    """A connection lost in the middle of a COPY or of the hot query, of which SQLAlchemy has heard nothing."""
-    if connection is not None and connection.closed:
-        record.invalidate()
+def _leave_out_lost(engine: Engine) -> None:
+    """Keep no connection lost in the middle of a COPY or of the hot query, of which SQLAlchemy has heard nothing.
+
+    Nor one that was in use while the pool was disposed of: nobody would ever close it.
+    """
+
+    def remember(_: object, record: ConnectionPoolEntry) -> None:
+        record.info["pool"] = engine.pool
+
+    def leave_out(connection: psycopg.Connection[Any] | None, record: ConnectionPoolEntry) -> None:
+        if connection is not None and (connection.closed or record.info.get("pool") is not engine.pool):
+            record.invalidate()
+
+    event.listen(engine, "connect", remember)
+    event.listen(engine, "checkin", leave_out)
 
 
 class Pools:

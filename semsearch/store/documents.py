@@ -14,8 +14,9 @@ from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 
 from semsearch.records import Document
 from semsearch.store import binary_copy
+from semsearch.store.guards import hold
 from semsearch.store.schema import documents
-from semsearch.store.spaces import Space, hold
+from semsearch.store.spaces import Space
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,9 @@ WORKER_LOCK = 7364  # first half of the advisory lock every living worker holds;
 
 LOOK = 1.0  # seconds between looks whether the heartbeat's connection is still there
 
-PAUSE = 1.0  # seconds before a fenced document is tried again, unless it changes meanwhile
+# Seconds before a fenced document is tried again, unless it changes meanwhile: at first, and at most. Somebody may hold
+# its row for hours, and each try pays for its embeddings again.
+PAUSE, LONGEST_PAUSE = 1.0, 60.0
 BACK_OFF, LONGEST_BACK_OFF = 5.0, 3600.0  # seconds; twice as long with each attempt that failed
 
 # now() is right here: each beat is a transaction of its own. Citus takes no clock_timestamp() in an UPDATE.
@@ -123,9 +125,15 @@ class Worker:
             self.error = error
 
     def _pause(self, failures: int) -> float:
-        """Seconds to the next beat; while there is no database, soon, but never all workers at once."""
+        """Seconds to the next beat; while there is no database, soon, but never all workers at once.
+
+        Sooner where there is one that does not let us enter: once our old session ends, we pass for dead until we do.
+        """
         usual = self.lease / 3
-        return random.uniform(0, min(usual, 0.1 * 2 ** min(failures, 20))) if failures else usual  # noqa: S311
+        if not failures:
+            return usual
+        longest = usual if self._connection.closed else LOOK
+        return random.uniform(0, min(longest, 0.1 * 2 ** min(failures, 20)))  # noqa: S311
 
     def _stopped_within(self, seconds: float) -> bool:
         """Wait for the next beat, which is due at once when the server hangs up: our lock is gone with the session."""
@@ -147,7 +155,7 @@ class Worker:
         return False
 
     def _beat(self) -> bool:
-        """Whether the database has heard it. What was lost meanwhile is fenced by its task versions."""
+        """Whether the database has heard it, and knows us alive. What was lost meanwhile is fenced by its versions."""
         try:
             if self._connection.closed:
                 self._entered = False
@@ -160,7 +168,7 @@ class Worker:
             self._connection.execute(BEAT, (self.lease, tokens))
         except (psycopg.Error, DatabaseUnavailable):
             return False
-        return True
+        return self._entered
 
     def close(self) -> None:
         self._stop.set()
@@ -182,10 +190,15 @@ OURS = "l.collection_id = :collection_id AND l.document_id = ANY(:ids) AND l.tok
 END = f"DELETE FROM semsearch.leases l WHERE {OURS} AND l.not_before <= now()"  # noqa: S608
 POSTPONE = f"""
 UPDATE semsearch.leases l
-SET expires_at = now(), not_before = now() + make_interval(secs => :seconds), attempt = l.attempt - 1
-WHERE {OURS}
-  AND EXISTS (SELECT FROM semsearch.tasks t
-              WHERE t.collection_id = l.collection_id AND t.document_id = l.document_id)
+SET expires_at = now(), not_before = now() + make_interval(secs => coalesce(:seconds, w.pause)), attempt = l.attempt - 1
+FROM (
+    -- A quarter longer each time: the longer it has waited, the longer it may go on.
+    SELECT t.document_id,
+           least(:most, greatest(:least, extract(epoch FROM now() - min(t.enqueued_at)) / 4)) AS pause
+    FROM semsearch.tasks t WHERE t.collection_id = :collection_id AND t.document_id = ANY(:ids)
+    GROUP BY t.document_id
+) w
+WHERE {OURS} AND w.document_id = l.document_id
 """  # noqa: S608
 GIVE_BACK = f"""
 UPDATE semsearch.leases l SET expires_at = now(), attempt = l.attempt - 1
@@ -210,9 +223,12 @@ def give_back(connection: Connection, space: Space, claims: Sequence[tasks.Claim
     _execute(connection, END, space, [claim for claim in claims if claim.attempt <= 1])
 
 
-def postpone(connection: Connection, space: Space, claims: Sequence[tasks.Claim], seconds: float = PAUSE) -> None:
-    """Have documents claimed again after a pause, or at once when they change. The attempt is not charged."""
-    _execute(connection, POSTPONE, space, claims, seconds=seconds)
+def postpone(connection: Connection, space: Space, claims: Sequence[tasks.Claim], seconds: float | None = None) -> None:
+    """Have documents claimed again after a pause, or at once when they change. The attempt is not charged.
+
+    Unless the pause is given, it is the longer the longer they have waited.
+    """
+    _execute(connection, POSTPONE, space, claims, seconds=seconds, least=PAUSE, most=LONGEST_PAUSE)
 
 
 def back_off(connection: Connection, space: Space, claims: Sequence[tasks.Claim], reasons: Mapping[str, str]) -> None:

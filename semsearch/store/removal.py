@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, delete, select, text, true
 
 from semsearch.store import chunks, documents, tasks
+from semsearch.store.guards import hold
 from semsearch.store.schema import documents as table
-from semsearch.store.spaces import Space, hold
+from semsearch.store.spaces import Space
 from semsearch.store.transactions import in_transaction
 
 BATCH = 5000  # documents removed in one transaction
 
 
-def remove(connection: Connection, space: Space, ids: Sequence[str]) -> int:
-    """Delete documents, then their chunks and tasks; returns how many documents there were.
+def remove(connection: Connection, space: Space, ids: Sequence[str], only: ColumnElement[bool] | None = None) -> int:
+    """Delete documents, `only` those of which that holds, then their chunks and tasks; returns how many there were.
 
     In this order: the first statement waits for a worker that is just storing one of them, the others see what it
     stored. A worker that comes later finds neither document nor task, and stores nothing. Tasks before chunks, as the
@@ -27,6 +29,7 @@ def remove(connection: Connection, space: Space, ids: Sequence[str]) -> int:
     hold(connection, space)
     connection.execute(text("SET LOCAL semsearch.bulk = 'on'"))
     there = delete(table).where(table.c.collection_id == space.collection_id, table.c.id == documents.any_of(ids))
+    there = there if only is None else there.where(only)
     gone = list(connection.execute(there.returning(table.c.id)).scalars())
     if gone:
         tasks.discard(connection, space, gone)
@@ -45,12 +48,16 @@ def remove_all(connection: Connection, space: Space) -> int:
     return count
 
 
-def prune(engine: Engine, space: Space, source: str, seen: documents.Seen) -> int:
-    """Delete the documents of this source that are not among the ids seen; returns how many."""
+def prune(engine: Engine, space: Space, source: str, seen: documents.Seen, begun: datetime) -> int:
+    """Delete the documents of this source that are not among the ids seen; returns how many.
+
+    What was put since `begun`, before the source was read, stays, and so does what has come from elsewhere meanwhile.
+    """
+    still = (table.c.source == source) & (table.c.updated_at < begun)
     count = 0
     for ids in _pages(engine, space, source):
         if gone := seen.lacks(ids):
-            count += in_transaction(engine, functools.partial(remove, space=space, ids=gone))
+            count += in_transaction(engine, functools.partial(remove, space=space, ids=gone, only=still))
     return count
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from psycopg import errors
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -40,6 +41,7 @@ from sqlalchemy.types import TypeEngine
 
 from semsearch.errors import InvalidInput
 from semsearch.records import Document
+from semsearch.store import complaints
 from semsearch.store.documents import any_of
 from semsearch.store.json_values import Written
 from semsearch.store.schema import documents, tasks
@@ -49,7 +51,7 @@ MAX_TEXT_BYTES = 20 * 2**20  # as for documents that are put
 MAX_ID_BYTES = 1024  # as for documents that are put; what an index can hold ends at 2,704 bytes an entry
 
 # The text of a moment or a date must not depend on who reads it; nor may a reader wait for a user's ALTER TABLE: it
-# meets 55P03, a conflict like others, and comes back.
+# meets 55P03, a conflict like others, and comes back (`is_locked`).
 READING = (
     "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; SET LOCAL IntervalStyle = 'postgres'; "
     "SET LOCAL lock_timeout = '1s'"
@@ -170,6 +172,11 @@ def check(connection: Connection, space: Space) -> str | None:
     statement = text("SELECT semsearch.attachment_problem(:collection_id)")
     found: str | None = connection.execute(statement, {"collection_id": space.collection_id}).scalar_one()
     return found
+
+
+def is_locked(error: Exception) -> bool:
+    """Whether it could not be read because somebody keeps its table locked."""
+    return isinstance(complaints.reason(error), errors.LockNotAvailable)
 
 
 def _run(connection: Connection, space: Space, statement: Executable) -> Result[Any]:

@@ -36,7 +36,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import CreateTable, DropTable
 
 from semsearch import fields as declared
-from semsearch.errors import CollectionChanged, Conflict, InvalidInput, NotFound
+from semsearch.errors import Conflict, InvalidInput, NotFound
 from semsearch.records import Embedding
 from semsearch.store.schema import collections, documents, failures, leases, spaces, tasks, usage
 
@@ -309,47 +309,6 @@ def probe(connection: Connection, space: Space) -> Embedding | None:
 def set_token_budget(connection: Connection, space: Space, tokens: int | None) -> None:
     """Limit the tokens of a day, or no longer; workers look at it before every call."""
     connection.execute(update(collections).where(collections.c.id == space.collection_id).values(token_budget=tokens))
-
-
-def hold(connection: Connection, space: Space) -> None:
-    """Keep the collection from being dropped or attached to a table until the transaction ends.
-
-    Raises NotFound, InvalidInput when it has been.
-    """
-    there = (
-        select(collections.c.attachment)
-        .where(collections.c.id == space.collection_id)
-        .with_for_update(key_share=True, read=True)
-    )
-    found = connection.execute(there).one_or_none()
-    if found is None:
-        raise NotFound(f"collection {space.name!r} has been dropped.")
-    if found.attachment is not None:
-        raise attached_elsewhere(space.name, Attachment(**found.attachment))
-
-
-def require_same(connection: Connection, space: Space) -> None:
-    """Raise NotFound when the collection has been dropped, CollectionChanged when its documents come from elsewhere.
-
-    For transactions that write what they read before. No lock is needed: whatever is attached after this look is read
-    anew by its backfill.
-    """
-    there = select(collections.c.attachment).where(collections.c.id == space.collection_id)
-    found = connection.execute(there).one_or_none()
-    if found is None:
-        raise NotFound(f"collection {space.name!r} has been dropped.")
-    if (Attachment(**found.attachment) if found.attachment else None) != space.attachment:
-        raise CollectionChanged(
-            f"the documents of collection {space.name!r} come from elsewhere since it was opened (a table was attached "
-            "or detached): open it again."
-        )
-
-
-def attached_elsewhere(name: str, attachment: Attachment) -> InvalidInput:
-    """For whoever would change documents that are rows of the user's own table."""
-    return InvalidInput(
-        f"the documents of collection {name!r} come from {attachment.schema}.{attachment.table}: change them there."
-    )
 
 
 def with_tasks(connection: Connection) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from semsearch.errors import NotFound
 from semsearch.store import source, spaces, usage
@@ -56,14 +57,15 @@ VIEW = text("SELECT * FROM semsearch.status WHERE name = :name")
 
 
 def read(connection: Connection, space: Space) -> Status:
-    """The status, every count exact. Raises NotFound when the collection has been dropped."""
+    """The status, every count exact, but for an attached table that is locked. Raises NotFound when it was dropped."""
     row = connection.execute(VIEW, {"name": space.name}).one_or_none()
     if row is None:
         raise NotFound(f"collection {space.name!r} has been dropped.")
     seen = row._mapping
     documents, stored = seen["documents"], seen["stored_documents"]
     if space.attachment is not None and not source.check(connection, space):
-        documents = source.count(connection, space)
+        counted = _count(connection, space)
+        documents = documents if counted is None else counted
     return Status(
         dimensions=space.dimensions,
         distance=space.distance,
@@ -77,6 +79,17 @@ def read(connection: Connection, space: Space) -> Status:
         token_budget=usage.budget(connection, space),
         **{name: seen[name] for name in SAME},
     )
+
+
+def _count(connection: Connection, space: Space) -> int | None:
+    """Documents in the source; None while its table is locked: the view's estimate serves then."""
+    try:
+        with connection.begin_nested():
+            return source.count(connection, space)
+    except DBAPIError as error:
+        if not source.is_locked(error):
+            raise
+        return None
 
 
 def live_workers(connection: Connection) -> int:

@@ -6,6 +6,8 @@ comes from the database's clock. Versions are compared by `=` only: on Citus a s
 
 from __future__ import annotations
 
+import math
+import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,9 +19,11 @@ from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, TEXT
 
 from semsearch.records import Document
 from semsearch.store import source
-from semsearch.store.spaces import Space, require_same
+from semsearch.store.guards import require_same
+from semsearch.store.spaces import Space
 
 READ_BYTES = 32 * 2**20  # text read at once; one longer document is read alone
+TOKEN_BYTES = 4  # of text, about: to tell from a document's length how many chunks it makes
 
 
 @dataclass(frozen=True)
@@ -164,7 +168,7 @@ def claim(
         {
             "collection_id": space.collection_id,
             "count": count,
-            "reserved": -(-count // BACKFILL_SHARE),
+            "reserved": _reserved(count),
             "window": max(WINDOW * count, LEAST_WINDOW) - 1,
             "edits": place.edits,
             "backfill": place.backfill,
@@ -179,24 +183,43 @@ def claim(
     return [Claim(row.document_id, row.token, row.attempt, row.reason) for row in rows if row.document_id is not None]
 
 
+def _reserved(count: int) -> int:
+    """How many of them are for the backfill; of a few, one now and then."""
+    return -(-count // BACKFILL_SHARE) if count >= BACKFILL_SHARE else int(random.randrange(BACKFILL_SHARE) < count)  # noqa: S311
+
+
 def ids(values: Sequence[str]) -> Any:
     return bindparam("ids", list(values), type_=ARRAY(TEXT))
 
 
-def portions(connection: Connection, space: Space, claims: Sequence[Claim]) -> Iterator[list[Claim]]:
-    """The claims in portions whose texts fit READ_BYTES together."""
+def portions(
+    connection: Connection, space: Space, claims: Sequence[Claim], chunks: float = math.inf
+) -> Iterator[list[Claim]]:
+    """The claims in portions whose texts fit READ_BYTES together, and make no more than about so many chunks."""
     sizes = source.sizes(connection, space, [claim.document_id for claim in claims])
     portion: list[Claim] = []
-    total = 0
+    total = made = 0
     for claim in claims:
         size = sizes.get(claim.document_id, 0)
-        if portion and total + size > READ_BYTES:
+        more = max(1, size // (TOKEN_BYTES * space.chunk_size)) if space.chunk_size else 1
+        if portion and (total + size > READ_BYTES or made + more > chunks):
             yield portion
-            portion, total = [], 0
+            portion, total, made = [], 0, 0
         portion.append(claim)
-        total += size
+        total, made = total + size, made + more
     if portion:
         yield portion
+
+
+OTHERS = """
+SELECT EXISTS (SELECT FROM semsearch.tasks WHERE collection_id = :collection_id AND document_id <> :document_id)
+"""
+
+
+def has_others(connection: Connection, space: Space, document_id: str) -> bool:
+    """Whether other documents of the collection wait."""
+    values = {"collection_id": space.collection_id, "document_id": document_id}
+    return bool(connection.execute(text(OTHERS), values).scalar_one())
 
 
 def read(connection: Connection, space: Space, claims: Sequence[Claim]) -> list[Work]:

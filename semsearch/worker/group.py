@@ -30,13 +30,14 @@ from semsearch.pipeline import Halted, Pipeline
 from semsearch.road import Road, Stored
 from semsearch.store import blocking, leases
 from semsearch.store.spaces import Space
-from semsearch.worker.events import unforeseen, warn
+from semsearch.worker.events import tell, unforeseen, warn
 from semsearch.worker.outage import Outage
-from semsearch.worker.trouble import concerns_database, is_conflict, meaning
+from semsearch.worker.trouble import concerns_database, is_conflict, meaning, sentence
 
 LONGEST_PAUSE = 60.0  # seconds, unless the provider asks for more
 LONGEST_ASKED = 3600.0
 CONFLICT_PAUSE = 1.0
+ASIDE = 5.0  # seconds for which a collection is left out whose table is locked
 REFUSED_FOR = 20.0  # seconds for which a model that cannot be used is not asked for again, by whichever collection
 
 Key = tuple[str | None, int | None]
@@ -69,6 +70,7 @@ class Group:
     _pipelines: list[Pipeline] = field(default_factory=list)
     _at_work: set[Pipeline] = field(default_factory=set)
     _collections: dict[int, Collection] = field(default_factory=dict)
+    _aside: dict[int, float] = field(default_factory=dict)  # until when
     _refused: dict[Key, tuple[SemsearchError, float]] = field(default_factory=dict)  # and when
     _loading: threading.Lock = field(default_factory=threading.Lock)
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -89,7 +91,8 @@ class Group:
         """These have documents that wait."""
         with self._changed:
             self._collections = {one.space.collection_id: one for one in collections}
-            self._looks += bool(collections)
+            # Who is to serve only once must learn that nothing is left, too, where what there was has been blocked.
+            self._looks += bool(collections) or self.shift.once
             self._changed.notify_all()
 
     @property
@@ -144,7 +147,8 @@ class Group:
     def _roads(self) -> list[Road]:
         if self._resume_at > time.monotonic():
             return []
-        return [self._road(collection) for collection in list(self._collections.values())]
+        served = list(self._collections.items())
+        return [self._road(one) for id, one in served if self._aside.get(id, 0.0) <= time.monotonic()]
 
     def _road(self, collection: Collection) -> Road:
         road = collection.road()
@@ -189,6 +193,9 @@ class Group:
                 self._collections.pop(road.space.collection_id, None)  # until the next look, if it is still there
             case ModelUnavailable() | Conflict() | InvalidInput() if road:
                 self._block(road, error)
+            case _ if is_conflict(error) and road:
+                self._aside[road.space.collection_id] = time.monotonic() + ASIDE
+                tell("set_aside", collection=road.space.name, seconds=ASIDE, reason=sentence(error))
             case _ if is_conflict(error):
                 return random.uniform(0, CONFLICT_PAUSE)  # noqa: S311
             case _ if concerns_database(error):

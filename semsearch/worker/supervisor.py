@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 
 from semsearch.collection import Collection
 from semsearch.database import Database
@@ -17,7 +17,7 @@ from semsearch.store import backfill, backlog, blocking, complaints, leases, mig
 from semsearch.store.complaints import translated
 from semsearch.store.spaces import Space
 from semsearch.worker.events import tell, warn
-from semsearch.worker.group import Group, Shift
+from semsearch.worker.group import ASIDE, Group, Shift
 from semsearch.worker.metrics import Metrics
 from semsearch.worker.options import Options
 from semsearch.worker.outage import Outage
@@ -39,6 +39,7 @@ class Supervisor:
         self._collections: dict[Space, Collection] = {}
         self._groups: dict[str, Group] = {}
         self._drifted: set[int] = set()
+        self._locked: dict[int, float] = {}  # tables being filled in, and until when they are left out
         self._filling = False  # pages of a backfill are to be had without a pause
         self._blocked_for = 0.0  # a worker that starts may bring another configuration
         self._metrics: Metrics | None = None
@@ -142,6 +143,8 @@ class Supervisor:
 
     def _fill(self, space: Space) -> bool:
         """Make tasks of the next rows that an attached table had already; whether there are more."""
+        if self._locked.get(space.collection_id, 0.0) > time.monotonic():
+            return True
         try:
             with self._engine.begin() as connection:
                 stepped = backfill.step(connection, space)
@@ -150,6 +153,9 @@ class Supervisor:
         except (CollectionChanged, NotFound):
             return True  # the next look sees what has become of it
         except Exception as error:
+            if is_conflict(error):
+                self._locked[space.collection_id] = time.monotonic() + ASIDE
+                return True
             meant = meaning(error, self._engine, space)
             if not isinstance(meant, Conflict):
                 raise
@@ -175,27 +181,43 @@ class Supervisor:
 
     def _check_sources(self) -> None:
         """Block collections whose table is not what it was when it was attached, and go on when it is again."""
-        with self._engine.connect() as connection:
-            attached = [one for one in spaces.every(connection) if one.attachment and self._is_mine(one)]
-            problems = {one: source.check(connection, one) for one in attached}
-        for space, problem in problems.items():
-            if problem:
-                self._block(space, problem)
-            elif space.collection_id in self._drifted:
-                self._drifted.discard(space.collection_id)
-                with self._engine.begin() as connection:
-                    blocking.unblock(connection, [space.name])
-                tell("unblocked", collection=space.name)
+        for space in self._every(lambda one: one.attachment is not None):
+            with suppress(NotFound):
+                if problem := self._problem(space):
+                    self._block(space, problem)
+                elif space.collection_id in self._drifted:
+                    self._drifted.discard(space.collection_id)
+                    with self._engine.begin() as connection:
+                        blocking.unblock(connection, [space.name])
+                    tell("unblocked", collection=space.name)
 
     def _unblock(self) -> None:
         """Try what is blocked again: the configuration may be another one by now."""
-        with self._engine.connect() as connection:
-            blocked = [one for one in spaces.every(connection) if one.state == "blocked" and self._is_mine(one)]
-            sound = [one.name for one in blocked if not source.check(connection, one)]
-        with self._engine.begin() as connection:
-            for name in blocking.unblock(connection, sound, self._blocked_for):
-                tell("unblocked", collection=name)
+        for space in self._every(lambda one: one.state == "blocked"):
+            with suppress(NotFound):
+                if not self._problem(space):
+                    with self._engine.begin() as connection:
+                        unblocked = blocking.unblock(connection, [space.name], self._blocked_for)
+                    for name in unblocked:
+                        tell("unblocked", collection=name)
         self._blocked_for = BLOCKED_FOR
+
+    def _every(self, wanted: Callable[[Space], bool]) -> list[Space]:
+        with self._engine.connect() as connection:
+            return [one for one in spaces.every(connection) if self._is_mine(one) and wanted(one)]
+
+    def _problem(self, space: Space) -> str | None:
+        """Why its table cannot be read. Raises NotFound when the collection was dropped meanwhile."""
+        try:
+            with self._engine.connect() as connection:
+                return source.check(connection, space)
+        except Exception as error:
+            meant = meaning(error, self._engine, space)
+            if isinstance(meant, Conflict):
+                return str(meant)
+            if meant is error:
+                raise
+            raise meant from error
 
     def _show_backlog(self) -> None:
         if self._metrics:

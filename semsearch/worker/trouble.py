@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from semsearch.errors import Conflict, DatabaseUnavailable, NotFound, SchemaMismatch
 from semsearch.store import complaints, source
 from semsearch.store.spaces import Space
 from semsearch.store.transactions import CONFLICTS
+from semsearch.work import Locked
 
 
 def concerns_database(error: Exception) -> bool:
@@ -16,7 +18,7 @@ def concerns_database(error: Exception) -> bool:
 
 def is_conflict(error: Exception) -> bool:
     """Whether two met who wanted the same, or a table is locked for a while: to be tried again, and no news."""
-    return isinstance(complaints.reason(error), CONFLICTS)
+    return isinstance(error, Locked) or isinstance(complaints.reason(error), CONFLICTS)
 
 
 def sentence(error: Exception) -> str:
@@ -33,8 +35,13 @@ def meaning(error: Exception, engine: Engine, space: Space) -> Exception:
     if not complaints.is_from_database(error) or complaints.is_lost(error):
         return error
     if space.attachment is not None:
-        with engine.connect() as connection:
-            problem = source.check(connection, space)
+        try:
+            with engine.connect() as connection:
+                problem = source.check(connection, space)
+        except DBAPIError as another:
+            if not isinstance(complaints.translate(another), NotFound):
+                raise
+            return complaints.translate(another)
         if problem:
             return Conflict(problem)
     meant = complaints.translate(error)

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from multiprocessing.connection import Connection
@@ -32,13 +32,14 @@ from tests.faults.chaos_workers import LEASE, Crew
 from tests.faults.chaos_writers import WRITERS
 from tests.faults.cluster import PgCluster
 from tests.faults.invariants import Subject
+from tests.faults.waiting import until
 
 WORKERS = 4
 TICK = 0.08  # seconds between two draws of what to break
 KILL, PAUSE, TERMINATE = 0.13, 0.045, 0.105  # chances of a draw
 CRASHES = ((0.3, "backend"), (0.5, "postmaster"), (0.7, "backend"))  # when, as a share of the run
 MUTANT_CRASHES = ((0.5, "backend"),)  # what one must not see needs workers that get something done
-LONGEST = 3  # times the seconds asked for, until users have done what is wanted of them
+LONGEST = 3  # times the seconds asked for, until as much has happened as is wanted
 DRAINED = 60.0  # seconds within which everything must be done once nobody disturbs it
 
 OTHERS = "backend_type = 'client backend' AND pid <> pg_backend_pid()"
@@ -53,7 +54,7 @@ class Run:
         self.chance = random.Random(seed)
         self.faults: Counter[str] = Counter()
 
-    def go(self, seconds: float, transactions: int) -> Report:
+    def go(self, seconds: float, wanted: Mapping[str, int]) -> Report:
         with ExitStack() as stack:
             self.cluster = stack.enter_context(PgCluster(self.folder / "cluster", self.folder))
             self.cluster.create()
@@ -72,7 +73,7 @@ class Run:
             stack.callback(watch.stop)
             watch.start()
             begun = time.monotonic()
-            self._break(crew, users, seconds, transactions)
+            self._break(crew, users, watch, seconds, wanted)
             report = self._end(crew, watch, users, subjects)
             report.seconds = round(time.monotonic() - begun, 1)
         return report
@@ -85,8 +86,10 @@ class Run:
             "openai_base_url": url,
         }
 
-    def _break(self, crew: Crew, users: Sequence[Connection], seconds: float, transactions: int) -> None:
-        """One draw each tick; those that a recovery held up are made up for."""
+    def _break(
+        self, crew: Crew, users: Sequence[Connection], watch: Watch, seconds: float, wanted: Mapping[str, int]
+    ) -> None:
+        """One draw each tick, until as much has happened as is wanted; what a recovery held up is made up for."""
         begun = time.monotonic()
         crashes = list(MUTANT_CRASHES if self.mutant else CRASHES)
         done = dict.fromkeys(users, 0)
@@ -94,8 +97,9 @@ class Run:
             for pipe in users:
                 while pipe.poll():
                     done[pipe] = pipe.recv()
-            enough = sum(done.values()) >= transactions or tick * TICK > LONGEST * seconds
-            if enough and tick * TICK >= seconds:
+            happened = Counter(self.faults, transactions=sum(done.values()), snapshots=watch.snapshots)
+            enough = all(happened[what] >= count for what, count in wanted.items())
+            if tick * TICK >= (seconds if enough else LONGEST * seconds):
                 return
             time.sleep(max(0.0, begun + tick * TICK - time.monotonic()))
             crew.tend()
@@ -122,31 +126,38 @@ class Run:
     def _crash(self, what: str) -> None:
         """SIGKILL to any backend (the server then recovers by itself), or to the postmaster."""
         if what == "backend":
-            with psycopg.connect(self.conninfo, autocommit=True) as connection:
-                row = connection.execute(
-                    f"SELECT pid FROM pg_stat_activity WHERE {OTHERS} ORDER BY random()"
-                ).fetchone()
-            assert row, "nobody is connected"
-            self.cluster.kill_backend(row[0])
+            until(self._kill_backend, DRAINED)
         else:
             self.cluster.kill()
             self.cluster.start()
         self.faults[f"{what}_sigkill"] += 1
 
+    def _kill_backend(self) -> bool:
+        """False where none is there, the one found has just left, or the server is not yet back from the last crash."""
+        with suppress(psycopg.OperationalError, ProcessLookupError):
+            with psycopg.connect(self.conninfo, autocommit=True) as connection:
+                row = connection.execute(
+                    f"SELECT pid FROM pg_stat_activity WHERE {OTHERS} ORDER BY random()"
+                ).fetchone()
+            if row:
+                self.cluster.kill_backend(row[0])
+                return True
+        return False
+
     def _end(self, crew: Crew, watch: Watch, users: Sequence[Connection], subjects: Sequence[Subject]) -> Report:
         """Stop the users, let the workers finish in peace, and look at what is left."""
         report = Report(mutant=self.mutant)
         counts: Counter[str] = Counter()
+        crew.tend(wake_all=True)  # a worker that is stopped may hold a lock for which a user waits
         for pipe in users:
             pipe.send("stop")
         for pipe in users:
             told: Any = 0
             while isinstance(told, int):
-                assert pipe.poll(30), "a user does not end"
+                assert pipe.poll(DRAINED), "a user does not end"
                 told = pipe.recv()
             counts.update(told[0])
             report.complaints += told[1][:3]
-        crew.tend(wake_all=True)
         with psycopg.connect(self.conninfo, autocommit=True) as connection:
             report.drain_seconds = self._drain(connection, crew)
             watch.stop()
@@ -180,18 +191,19 @@ def run(
     seconds: float,
     mutant: str | None = None,
     *,
-    transactions: int = 0,
+    wanted: Mapping[str, int] | None = None,
     seed: int = 1,
     pause: float = chaos_writers.PAUSE,
 ) -> Report:
-    """For so long, and until users have had so many transactions, which takes longer on a busy machine.
+    """For so long, and until there were as many faults, transactions and snapshots as are `wanted`.
 
+    How many there are in a time is chance, and a matter of how busy the machine is.
     `pause` is what users wait between transactions: the slower they are, the fewer documents have a task.
     """
     with tempfile.TemporaryDirectory(prefix="semsearch-chaos-") as folder:
         Path(folder).chmod(0o711)  # as root the server runs as another user, who must pass through
         try:
-            return Run(Path(folder), mutant, seed, pause).go(seconds, transactions)
+            return Run(Path(folder), mutant, seed, pause).go(seconds, wanted or {})
         finally:
             _tell(Path(folder))
 

@@ -50,7 +50,7 @@ def shorten() -> None:
 
     # A document sees many workers die here, and is not to blame.
     work.CLAIM, work.ALONE_FROM, work.MAX_ATTEMPTS = CLAIM, 10, 100
-    leases.PAUSE = leases.BACK_OFF = leases.LONGEST_BACK_OFF = PAUSE
+    leases.PAUSE = leases.LONGEST_PAUSE = leases.BACK_OFF = leases.LONGEST_BACK_OFF = PAUSE
     leases.Worker.__init__.__defaults__ = (LEASE,)  # type: ignore[attr-defined]
     leases.postpone.__defaults__ = (PAUSE,)
 

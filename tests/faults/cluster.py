@@ -7,6 +7,7 @@ serves the whole test run: it must not be killed.
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -20,6 +21,7 @@ from typing import Any, Self
 import psycopg
 from psycopg import conninfo
 
+from semsearch.errors import DatabaseUnavailable
 from semsearch.store.server import account, binaries, cluster, locks
 
 PASSWORD = "only-for-tests"
@@ -37,10 +39,18 @@ SETTINGS = {
 }
 
 
+# Below those that systems give to outgoing connections: such a port may be taken while a server is down, even by a
+# client of its own, whose connection to a port on which nobody listens can be given that very port to come from.
+PORTS = range(20_000, 32_000)
+_chance = random.SystemRandom()  # every process of a test run seeds the usual one alike
+
+
 def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
+    while True:
+        port = _chance.choice(PORTS)
+        with socket.socket() as listening, suppress(OSError):
+            listening.bind(("127.0.0.1", port))
+            return port
 
 
 class PgCluster:
@@ -54,6 +64,7 @@ class PgCluster:
         self.folder = folder
         self.data = folder / "data"
         self.port = free_port()
+        self._has_begun = False
         self.settings = {**SETTINGS, **(settings or {})}
         with locks.exclusive(home / "start.lock"):  # as the embedded server does
             self._programs = binaries.reachable(home, self.account)
@@ -77,6 +88,18 @@ class PgCluster:
 
     def start(self) -> None:
         """Returns when it takes connections. After a kill it waits until the last process of before has ended."""
+        try:
+            self._start()
+        except DatabaseUnavailable:
+            if "could not create any TCP/IP sockets" not in (self.data / "log").read_text(errors="replace"):
+                raise
+            # Another process has taken the port, or has just tried whether it is free.
+            if not self._has_begun:
+                self.port = free_port()
+            self._start()
+        self._has_begun = True
+
+    def _start(self) -> None:
         settings = {**self.settings, "port": str(self.port)}
         text = "".join(f"{name} = {value}\n" for name, value in settings.items())
         cluster.write(self.data / "postgresql.auto.conf", text, self.account)

@@ -47,21 +47,26 @@ class Pooler:
 
     def __init__(self, cluster: PgCluster, folder: Path, *, mode: str = "transaction", size: int = 3) -> None:
         self.cluster = cluster
-        self.port = free_port()
         self.size = size
         folder.mkdir(mode=0o755)
-        users, configuration = folder / "users", folder / "pgbouncer.ini"
-        users.write_text(f'"{USER}" "{PASSWORD}"\n')
-        values = {"target": cluster.port, "port": self.port, "users": users, "mode": mode, "size": size, "user": USER}
-        configuration.write_text(CONFIGURATION.format(**values))
+        (folder / "users").write_text(f'"{USER}" "{PASSWORD}"\n')
+        if not (self._start(folder, mode) or self._start(folder, mode)):  # somebody may have taken the first port
+            raise AssertionError("pgbouncer has not started")
+
+    def _start(self, folder: Path, mode: str) -> bool:
+        """Whether it has, on a port that was free."""
+        self.port = free_port()
+        values = {"target": self.cluster.port, "port": self.port, "users": folder / "users"}
+        configuration, account = folder / "pgbouncer.ini", self.cluster.account
+        configuration.write_text(CONFIGURATION.format(**values, mode=mode, size=self.size, user=USER))
         self._process = subprocess.Popen(
             [program(), "--quiet", configuration],
-            user=cluster.account.uid if cluster.account.switch else None,
-            group=cluster.account.gid if cluster.account.switch else None,
-            extra_groups=[] if cluster.account.switch else None,
+            user=account.uid if account.switch else None,
+            group=account.gid if account.switch else None,
+            extra_groups=[] if account.switch else None,
             stderr=subprocess.DEVNULL,
         )
-        self._wait()
+        return self._answers()
 
     def url(self, database: str) -> str:
         return self.cluster.url(database, port=self.port)
@@ -70,16 +75,17 @@ class Pooler:
         """A client that knows of the pooler."""
         return psycopg.connect(self.cluster.conninfo(database, port=self.port), prepare_threshold=None)
 
-    def _wait(self) -> None:
+    def _answers(self) -> bool:
+        """Once it does; False when it has ended instead."""
         begun = time.monotonic()
-        while True:
-            assert self._process.poll() is None, "pgbouncer has not started"
+        while self._process.poll() is None:
             try:
                 self.connect("pgbouncer").close()
-                return
+                return True
             except psycopg.OperationalError:
-                assert time.monotonic() - begun < 30, "pgbouncer does not answer"
+                assert time.monotonic() - begun < 60, "pgbouncer does not answer"
                 time.sleep(0.02)
+        return False
 
     def __enter__(self) -> Self:
         return self

@@ -27,6 +27,7 @@ from tests.provider import Provider, vector
 
 OPENAI = "openai:text-embedding-3-small"
 NAME = "killed"
+LONGEST = 300.0  # seconds; what takes longer has come to a stop
 CHUNK_SIZE = 32  # tokens: the longer half of the documents has several chunks
 
 Texts = dict[str, str]  # by document id
@@ -65,9 +66,9 @@ def run(values: dict[str, Any], file: Path, limit: float | None = None) -> float
     process = FORKS.Process(target=ingest, args=(values, file, theirs))
     process.start()
     theirs.close()
-    assert ours.poll(30), "the process did not begin"
+    assert ours.poll(60), "the process did not begin"
     begun = time.monotonic()
-    process.join(limit)
+    process.join(limit or LONGEST)
     taken = time.monotonic() - begun
     process.kill()
     process.join()
@@ -152,7 +153,7 @@ def kill_often(values: dict[str, Any], file: Path, number: int, kills: int, seco
     chance = random.Random(seed)
     texts = {f"d{at}": text_of(at, 0) for at in range(number)}
     killed = 0
-    for version in range(1, 4 * kills):
+    for version in range(1, 10 * kills):
         taken = run(values, write(file, texts), chance.uniform(0.03, 1) * seconds)
         # How long an ingest takes depends on the machine and on what the last one left: the next kill is aimed anew.
         seconds = seconds * 1.2 if taken is None else taken
@@ -190,13 +191,16 @@ def test_interrupted_ingest_leaves_no_lease_and_goes_on(
     texts = {f"d{at}": text_of(at, 0) for at in range(1_000)}
     file = write(tmp_path / "documents.jsonl", texts)
     # The probe and one batch of documents are answered; the next batch is waited for when Ctrl-C comes.
-    provider.script({"fault": "none"}, {"fault": "none"}, {"fault": "hang", "seconds": 20})
+    provider.script({"fault": "none"}, {"fault": "none"}, {"fault": "hang", "seconds": 120})
     with start_command(values, "ingest", NAME, str(file)) as process:
         try:
             # One more call for the probe when the collection was created.
             until(lambda: len(provider.calls) == 4 and len(stored(values["database_url"])) > 0)
             process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=10)
+            _, errors = process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGABRT)  # its threads tell where they are
+            pytest.fail(process.communicate()[1])
         finally:
             process.kill()
     assert process.returncode == 130
@@ -214,6 +218,7 @@ def start_command(values: dict[str, Any], *arguments: str) -> subprocess.Popen[s
         "SEMSEARCH_DATABASE_URL": values["database_url"],
         "OPENAI_API_KEY": values["openai_api_key"],
         "OPENAI_BASE_URL": values["openai_base_url"],
+        "PYTHONFAULTHANDLER": "1",
     }
     return subprocess.Popen(
         [sys.executable, "-m", "semsearch", *arguments],
@@ -226,7 +231,7 @@ def start_command(values: dict[str, Any], *arguments: str) -> subprocess.Popen[s
     )
 
 
-def until(happened: Callable[[], bool], seconds: float = 30) -> None:
+def until(happened: Callable[[], bool], seconds: float = 60) -> None:
     limit = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < limit, "it did not happen in time"

@@ -23,6 +23,7 @@ from semsearch.store import connection, leases, watchdog
 from semsearch.store.transactions import in_transaction
 from tests.faults.cluster import PgCluster
 from tests.faults.proxy import Proxy
+from tests.faults.waiting import until
 from tests.provider import Provider
 
 NOTICED = 30.0  # seconds, the promise; the tests run with a shorter silence
@@ -57,10 +58,16 @@ def notes(db: Database) -> Collection:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Silence is noticed soon."""
+    """Silence is noticed soon. Who can answer has all the time that a busy machine may need."""
     monkeypatch.setattr(watchdog, "SILENCE", 0.5)
-    monkeypatch.setattr(watchdog, "ANSWER", 1.0)
+    monkeypatch.setattr(watchdog, "ANSWER", 10.0)
     monkeypatch.setattr(watchdog, "GRACE", 0.2)
+
+
+@pytest.fixture
+def hasty(impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And that nobody answers, too: for tests in which new connections are swallowed as well."""
+    monkeypatch.setattr(watchdog, "ANSWER", 1.0)
     monkeypatch.setattr(connection, "CONNECT_TIMEOUT", 2)
 
 
@@ -97,7 +104,8 @@ def nothing_left(user: psycopg.Connection[Any]) -> None:
     asked = (
         "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'"
     )
-    assert user.execute(asked).fetchall() == []
+    # The server may just be about to notice; long before its own limit for idle transactions.
+    until(lambda: user.execute(asked).fetchall() == [], 10)
 
 
 def test_worst_of_silence_is_noticed_in_time() -> None:
@@ -119,7 +127,7 @@ def test_a_search_is_one_round_trip(db: Database, proxy: Proxy) -> None:
     points.create_index()
     for top_k in (1, 50):  # the second asks for more candidates than the session's setting, for itself only
         points.search(embedding=[1.0] * 8, top_k=top_k)
-        proxy.to_client.latency = 0.5  # what is sent until then waits for no answer
+        proxy.to_client.latency = 3.0  # what is sent until then waits for no answer
         before = proxy.round_trips
         assert points.search(embedding=[1.0] * 8, top_k=top_k).plan == "ann"
         assert proxy.round_trips == before + 1
@@ -147,7 +155,7 @@ def test_a_connection_that_swallows_all_is_replaced(
     assert caplog.records == []  # neither we nor SQLAlchemy complain of what was put right at once
 
 
-def test_a_search_into_a_black_hole_ends_with_an_error(notes: Collection, proxy: Proxy, impatient: None) -> None:
+def test_a_search_into_a_black_hole_ends_with_an_error(notes: Collection, proxy: Proxy, hasty: None) -> None:
     notes.search(embedding=[1.0] * 8, top_k=1)
     proxy.black_hole()
     begun = time.monotonic()
@@ -159,7 +167,7 @@ def test_a_search_into_a_black_hole_ends_with_an_error(notes: Collection, proxy:
 
 
 def test_an_ingest_outlives_a_black_hole(
-    notes: Collection, proxy: Proxy, provider: Provider, user: psycopg.Connection[Any], impatient: None
+    notes: Collection, proxy: Proxy, provider: Provider, user: psycopg.Connection[Any], hasty: None
 ) -> None:
     provider.rules(always={"fault": "slow", "seconds": 0.3})
     healing = threading.Timer(3, proxy.heal)
@@ -182,7 +190,7 @@ def test_a_worker_outlives_a_black_hole(
     proxy: Proxy,
     provider: Provider,
     user: psycopg.Connection[Any],
-    impatient: None,
+    hasty: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert settings.database_url
@@ -190,11 +198,11 @@ def test_a_worker_outlives_a_black_hole(
     monkeypatch.setenv("SEMSEARCH_OPENAI_API_KEY", "sk-test")
     monkeypatch.setenv("SEMSEARCH_OPENAI_BASE_URL", provider.url)
     notes.put(numbered(300), wait=False)
+    provider.rules(always={"fault": "slow", "seconds": 1})  # so that no lease comes and goes between two looks
     healing = threading.Timer(3, proxy.heal)
 
     def fall_silent() -> None:
-        while not user.execute("SELECT FROM semsearch.leases LIMIT 1").fetchall():
-            time.sleep(0.01)
+        until(lambda: user.execute("SELECT FROM semsearch.leases LIMIT 1").rowcount == 1)
         proxy.black_hole()
         healing.start()
 
@@ -226,13 +234,13 @@ def test_a_statement_that_waits_for_a_lock_is_not_cut(
     with user.transaction():
         user.execute("SELECT FROM semsearch.documents FOR UPDATE")
         putting.start()
-        waiting = "SELECT count(*) FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0"
-        begun = None
-        while begun is None or time.monotonic() - begun < 2:  # four times the silence
-            if user.execute(waiting).fetchone() == (1,):
-                begun = begun or time.monotonic()
-            else:
-                assert begun is None, "the statement was given up"
+        asked = "SELECT pid FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0"
+        until(lambda: user.execute(asked).rowcount == 1)
+        waiting = user.execute(asked).fetchall()
+        begun = time.monotonic()
+        while time.monotonic() - begun < 2:  # four times the silence
+            assert user.execute(asked).fetchall() == waiting, "the statement was given up"
+            time.sleep(0.01)
     putting.join()
     assert stored(user, notes)["n1"] == ["Note 1 in version 1."]
 

@@ -13,11 +13,11 @@ import pytest
 from pydantic import SecretStr
 
 import semsearch
-from semsearch import Document, Settings
+from semsearch import Document, Progress, Settings
 from semsearch.cli import main
 from semsearch.database import Database
 from semsearch.errors import Conflict, DatabaseUnavailable, NotFound
-from semsearch.store import connection, indexes, migrate, watchdog
+from semsearch.store import connection, index_build, indexes, migrate, watchdog
 from tests.faults.cluster import PgCluster
 from tests.faults.pooler import Pooler
 from tests.faults.proxy import Proxy
@@ -143,12 +143,29 @@ def points(number: int, dimensions: int = 8) -> list[Document]:
     return [Document(f"p{at}", f"point {at}", {"at": at}, embedding=vector) for at, vector in enumerate(vectors)]
 
 
-def test_an_index_is_built_beside_others_watched_and_dropped(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_index_is_built_beside_others_watched_and_dropped(
+    db: Database, module_cluster: PgCluster, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("semsearch.store.index_build.LOOK", 0.001)
     collection = db.create_collection("points", dimensions=64, index="none")
     collection.put(points(3000, 64))
     told: list[int] = []
-    collection.create_index(on_progress=lambda progress: told.append(progress.done))
+    make = index_build._statement
+
+    with module_cluster.connect(database) as other:
+
+        def hold_up(*arguments: Any) -> Any:
+            """A snapshot as old as the build, which waits for it: it is not done before somebody has looked."""
+            other.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+            other.execute("SELECT 1 FROM pg_class LIMIT 1")
+            return make(*arguments)
+
+        def look(progress: Progress) -> None:
+            told.append(progress.done)
+            other.rollback()
+
+        monkeypatch.setattr(index_build, "_statement", hold_up)
+        collection.create_index(on_progress=look)
     assert [index.valid for index in collection.indexes()] == [True]
     assert told and max(told) <= 3000
     found = collection.search(embedding=np.ones(64), top_k=10, filter={"at": {"$lt": 2000}})
@@ -213,7 +230,7 @@ def test_a_search_is_one_round_trip(
         collection.create_index()
         for top_k in (1, 50):
             collection.search(embedding=np.ones(8), top_k=top_k)
-            proxy.to_client.latency = 0.5  # what is sent until then waits for no answer
+            proxy.to_client.latency = 3.0  # what is sent until then waits for no answer
             before = proxy.round_trips
             assert collection.search(embedding=np.ones(8), top_k=top_k).plan == "ann"
             assert proxy.round_trips == before + 1

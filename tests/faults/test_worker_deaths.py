@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -99,22 +100,27 @@ def step_once(values: dict[str, Any], lease: float) -> None:
 
 
 @pytest.fixture
-def stopped(notes: Collection, values: dict[str, Any], provider: Provider) -> BaseProcess:
+def stopped(notes: Collection, values: dict[str, Any], provider: Provider) -> Iterator[BaseProcess]:
     """A worker that was stopped while it waited for the embedding of "version 1", until its lease had run out."""
     notes.put([Document("a", "version 1")], wait=False)
-    provider.script({"fault": "none"}, {"fault": "slow", "seconds": 0.5})  # the probe, then the text
+    provider.script({"fault": "none"}, {"fault": "slow", "seconds": 3})  # the probe, then the text
     process = FORKS.Process(target=step_once, args=(values, 0.5))
     process.start()
-    until(lambda: len(provider.calls) == 2)
-    assert process.pid
-    os.kill(process.pid, signal.SIGSTOP)
-    return process
+    try:
+        until(lambda: len(provider.calls) == 2)
+        assert process.pid
+        os.kill(process.pid, signal.SIGSTOP)
+        yield process
+    finally:
+        process.kill()  # one that stays stopped would be waited for at the end of the test run
+        process.join()
+        process.close()
 
 
 def go_on(process: BaseProcess) -> None:
     assert process.pid
     os.kill(process.pid, signal.SIGCONT)
-    process.join(30)
+    process.join(60)
     assert process.exitcode == 0
 
 

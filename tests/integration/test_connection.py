@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
+from sqlalchemy import Engine
 
 from semsearch.config import Settings
 from semsearch.store import connection
@@ -26,6 +27,22 @@ def address(settings: Settings) -> Iterator[Address]:
 def watched(address: Address) -> Iterator[Watched]:
     with address.connect(vectors=False) as connected:
         yield connected
+
+
+@pytest.mark.parametrize("make", [connection.engine, connection.search_engine])
+def test_a_connection_in_use_while_its_pool_is_disposed_of_is_closed(
+    address: Address, make: Callable[[Address], Engine]
+) -> None:
+    engine = make(address)
+    with engine.connect() as used:
+        raw = connection.driver(used)
+        engine.dispose()
+    assert raw.closed
+    with engine.connect() as used:
+        raw = connection.driver(used)
+    assert not raw.closed
+    engine.dispose()
+    assert raw.closed
 
 
 def test_the_first_connection_has_the_same_settings_as_the_others(address: Address) -> None:
@@ -140,11 +157,11 @@ def test_an_answer_that_comes_while_it_is_asked_for_counts(watched: Watched) -> 
     asked = []
 
     def asking(_: Watched) -> bool:
-        asked.append(time.sleep(0.5))
+        asked.append(time.sleep(1.5))
         return False
 
     watched.silence, watched.is_at_work = 0.05, asking
-    assert watched.execute("SELECT 'late' FROM pg_sleep(0.3)").fetchone() == ("late",)
+    assert watched.execute("SELECT 'late' FROM pg_sleep(1)").fetchone() == ("late",)
     assert asked == [None]
 
 

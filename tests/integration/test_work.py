@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -20,6 +19,7 @@ from semsearch.store import leases, tasks
 from semsearch.store.connection import Address
 from semsearch.store.transactions import in_transaction
 from tests.integration.hands import inputs, searchable
+from tests.integration.working import until
 from tests.provider import Provider
 
 Sql = psycopg.Connection[Any]
@@ -29,14 +29,6 @@ LEASES = "SELECT document_id, worker, attempt, expires_at > now() AS alive FROM 
 
 def three(collection: Collection) -> None:
     collection.put([Document("a", "one"), Document("b", "two"), Document("c", "three")], wait=False)
-
-
-def until(holds: Callable[[], bool]) -> None:
-    for _ in range(1000):
-        if holds():
-            return
-        threading.Event().wait(0.01)
-    pytest.fail("not in ten seconds")
 
 
 def sweep(collection: Collection) -> None:
@@ -135,7 +127,7 @@ def test_a_heartbeat_that_is_cut_off_connects_again(notes: Collection, hands: An
 def test_a_heartbeat_that_ends_says_why(notes: Collection, hands: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     worker = hands(notes, lease=0.03).worker
     monkeypatch.setattr(worker, "_beat", lambda: 1 / 0)
-    worker._thread.join(10)
+    worker._thread.join(60)
     assert isinstance(worker.error, ZeroDivisionError)
 
 
@@ -290,7 +282,7 @@ def test_whoever_loses_a_deadlock_tries_again(notes: Collection, sql: Sql) -> No
         tries.append(1)
         lock(connection, ids[0])
         if len(tries) <= 2:
-            met.wait(10)
+            met.wait(60)
         lock(connection, ids[1])
         return ids
 

@@ -24,7 +24,8 @@ from tests.integration.working import until
 from tests.provider import Provider
 
 Sql = psycopg.Connection[Any]
-SLOW = {"fault": "slow", "seconds": 2}
+SLOW = {"fault": "slow", "seconds": 8}
+LIMIT = 90  # seconds for what only a fault makes wait: the start of Python takes long on a busy machine
 HANGS = {"fault": "hang", "seconds": 60}
 
 
@@ -54,8 +55,8 @@ class Process:
 
     def end(self) -> int:
         """Its exit code, once it has ended by itself."""
-        code = self.process.wait(30)
-        self._reader.join(10)
+        code = self.process.wait(LIMIT)
+        self._reader.join(LIMIT)
         return code
 
 
@@ -82,7 +83,7 @@ def start(notes: Collection, module_database_url: str, provider: Provider, tmp_p
         each.process.kill()
         each.process.wait()
         assert each.process.stderr
-        each._reader.join(10)
+        each._reader.join(LIMIT)
         each.process.stderr.close()
         print(*each.lines, sep="")  # shown when the test failed
 
@@ -155,7 +156,7 @@ def test_a_running_worker_takes_over_from_one_that_was_killed(
     other = start()
     until(lambda: bool(other.events("working")))
     killed.signal(signal.SIGKILL)
-    until(lambda: len(searchable(notes)) == 3)
+    until(lambda: len(searchable(notes)) == 3, 30)  # its lease would expire after 40 seconds at the earliest
 
 
 def test_a_database_that_goes_away_is_waited_for(

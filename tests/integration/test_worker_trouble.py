@@ -13,6 +13,7 @@ from semsearch import Document, work
 from semsearch.collection import Collection
 from semsearch.database import Database
 from semsearch.errors import ProviderBusy
+from semsearch.store import leases
 from semsearch.worker import group, supervisor
 from tests.integration.hands import MODEL, searchable
 from tests.integration.working import put, run, running, until
@@ -150,6 +151,7 @@ def test_a_text_that_lacks_memory_is_tried_again_later_and_its_siblings_are_stor
     greedy = Refusing("large text", MemoryError)
     monkeypatch.setattr(small, "_embedder", lambda: greedy)
     monkeypatch.setattr(supervisor, "Collection", lambda *_: small)
+    monkeypatch.setattr(leases.random, "uniform", lambda _, most: most)  # or it might be tried again at once
     small.put([Document("0", "a large text"), *(Document(f"{n}", f"text {n}") for n in range(1, 8))], wait=False)
     with running(model_db, collections=("small",)):
         until(lambda: len(searchable(small)) == 7)
@@ -173,5 +175,6 @@ def test_a_busy_provider_pauses_no_other(
     provider.script(*[{"fault": "status", "status": 429, "headers": {"Retry-After": "3600"}}] * 10)
     with running(model_db):
         until(lambda: local.status().backlog == 0)
+        until(lambda: bool(provider.calls))
         assert two[0].status().backlog == 3
     assert len(provider.calls) == 1

@@ -20,9 +20,9 @@ def put(collection: Collection, count: int, prefix: str = "d") -> None:
 
 
 def run(db: Database, **options: Any) -> None:
-    """A worker until nothing waits; stopped after half a minute, or a test would hang."""
+    """A worker until nothing waits; stopped after a minute, or a test would hang."""
     stop = threading.Event()
-    timer = threading.Timer(30, stop.set)
+    timer = threading.Timer(60, stop.set)
     timer.start()
     try:
         worker.run(db, Options(**{"until_idle": True, "concurrency": 1, **options}), stop)
@@ -49,13 +49,14 @@ def running(db: Database, **options: Any) -> Iterator[None]:
         yield
     finally:
         stop.set()
-        thread.join(30)
+        thread.join(60)
     assert not failed, failed
+    assert not thread.is_alive(), "it does not end"
 
 
-def until(holds: Callable[[], bool]) -> None:
+def until(holds: Callable[[], bool], seconds: float = 60) -> None:
     """With a limit that only a fault reaches: a process takes seconds to start on a busy machine."""
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < limit, "not in a minute"
+        assert time.monotonic() < limit, f"not in {seconds} seconds"
         time.sleep(0.01)
