@@ -263,7 +263,7 @@ class Provider:
                 yield cls(process.stdout.readline().strip())
             finally:
                 process.stdin.close()
-                process.wait(10)
+                process.wait(60)
 
     def script(self, *faults: dict[str, Any]) -> None:
         """The faults of the next requests, in order."""

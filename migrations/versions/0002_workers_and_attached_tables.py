@@ -79,7 +79,7 @@ BEGIN
         WHERE pronamespace = 'semsearch'::regnamespace AND proname IN (
             'attach', 'detach', 'check_source', 'attachment_problem', 'attachment_columns', 'collection_problem',
             'relation_problem', 'columns_problem', 'citus_problem', 'primary_key', 'key_type', 'key_expression',
-            'same_key_expression', 'changed_expression', 'read_change', 'remove_truncated', 'lock_table',
+            'rights_problem', 'same_key_expression', 'changed_expression', 'read_change', 'lock_table',
             'lock_documents', 'create_attached_functions', 'create_attached_triggers'
         )
     LOOP
@@ -90,11 +90,14 @@ END $$
 
 DOWNGRADE = (
     DETACH,
+    "DROP FUNCTION IF EXISTS semsearch.enqueue_truncated() CASCADE",
+    "DROP FUNCTION IF EXISTS semsearch.remove_truncated(integer, text)",
     "DROP VIEW IF EXISTS semsearch.status",
     "DROP VIEW IF EXISTS semsearch.failed_documents",
     "DROP VIEW IF EXISTS semsearch.live_workers",
     "DROP FUNCTION IF EXISTS semsearch.stored_documents(integer)",
     "DROP FUNCTION IF EXISTS semsearch.table_rows(regclass)",
+    "DROP FUNCTION IF EXISTS semsearch.attached_table(jsonb)",
     "DROP FUNCTION IF EXISTS semsearch.retry(text, text, text, timestamptz)",
     "DROP FUNCTION IF EXISTS semsearch.purge_failures(text, text, text, timestamptz)",
     "DROP TABLE semsearch.document_embeddings",

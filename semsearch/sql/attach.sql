@@ -21,6 +21,10 @@ BEGIN
     IF problem IS NOT NULL THEN
         RAISE EXCEPTION '%', problem USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
+    problem := semsearch.rights_problem(target.id);
+    IF problem IS NOT NULL THEN
+        RAISE EXCEPTION '%', problem USING ERRCODE = 'insufficient_privilege';
+    END IF;
     PERFORM semsearch.lock_table(source, 'SHARE ROW EXCLUSIVE');
     PERFORM semsearch.create_attached_functions(target.id, source, made);
     PERFORM semsearch.create_attached_triggers(target.id, source);

@@ -2,22 +2,32 @@ CREATE OR REPLACE FUNCTION semsearch.attachment_problem(collection_id integer) R
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    attachment jsonb := (SELECT c.attachment FROM semsearch.collections c WHERE c.id = collection_id);
-    full_name text := format('%I.%I', attachment ->> 'schema', attachment ->> 'table');
-    source regclass := to_regclass(full_name);
-    ids text[] := ARRAY(SELECT jsonb_array_elements_text(attachment -> 'ids'));
-    columns text[] := semsearch.attachment_columns(attachment);
-    watched regclass := (
+    attachment jsonb;
+    full_name text;
+    source regclass;
+    ids text[];
+    columns text[];
+    watched regclass;
+    lock regprocedure := to_regprocedure(format('semsearch.lock_%s(text[])', collection_id));
+    problem text;
+BEGIN
+    SELECT c.attachment INTO attachment FROM semsearch.collections c WHERE c.id = collection_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the collection has been dropped: create it anew, or open another one'
+            USING ERRCODE = 'no_data_found';
+    ELSIF attachment IS NULL THEN
+        RETURN NULL;
+    END IF;
+    full_name := format('%I.%I', attachment ->> 'schema', attachment ->> 'table');
+    source := semsearch.attached_table(attachment);
+    ids := ARRAY(SELECT jsonb_array_elements_text(attachment -> 'ids'));
+    columns := semsearch.attachment_columns(attachment);
+    watched := (
         SELECT t.tgrelid FROM pg_trigger t
         WHERE t.tgfoid = to_regproc(format('semsearch.enqueue_%s', collection_id)) AND t.tgparentid = 0
         ORDER BY t.tgrelid <> source LIMIT 1
     );
-    lock regprocedure := to_regprocedure(format('semsearch.lock_%s(text[])', collection_id));
-    problem text;
-BEGIN
-    IF attachment IS NULL THEN
-        RETURN NULL;
-    ELSIF source IS NULL AND watched IS NOT NULL THEN
+    IF source IS NULL AND watched IS NOT NULL THEN
         RETURN format('%s is called %s now: give it its name back, or detach it and attach it anew', full_name, watched);
     ELSIF source IS NULL THEN
         RETURN format('%s does not exist any more: bring it back and attach it again, or detach the collection', full_name);
@@ -41,4 +51,5 @@ BEGIN
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION semsearch.attachment_problem(integer) IS
-    'Why the table attached to a collection cannot be read as it was attached, in a sentence; NULL when it can.';
+    'Why the table attached to a collection cannot be read as it was attached, in a sentence; NULL when it can, and '
+    'where none is attached. Raises no_data_found for a collection that was dropped.';

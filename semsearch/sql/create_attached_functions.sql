@@ -16,7 +16,8 @@ DECLARE
         SELECT string_agg(format($part$
         BEGIN
             DELETE FROM semsearch.%I WHERE document_id = gone;
-        EXCEPTION WHEN serialization_failure OR deadlock_detected OR lock_not_available OR undefined_table THEN
+        EXCEPTION WHEN serialization_failure OR deadlock_detected OR lock_not_available OR undefined_table
+            OR insufficient_privilege THEN
             NULL;  -- under REPEATABLE READ a worker may have rewritten them meanwhile: the task removes them
         END;
         $part$, 'chunks_' || s.id), '')

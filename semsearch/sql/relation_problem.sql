@@ -18,6 +18,11 @@ BEGIN
             RETURN format('%s is a table of the system: attach one of your own', source);
         WHEN relation.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits WHERE inhparent = source) THEN
             RETURN format('%s has child tables by inheritance, whose changes do not fire its triggers: use partitions', source);
+        WHEN NOT has_schema_privilege(relation.relnamespace, 'USAGE') THEN
+            RETURN format(
+                'role %I may not use the schema of %s: GRANT USAGE ON SCHEMA %I TO %I', current_user, source,
+                relation.relnamespace::regnamespace::name, current_user
+            );
         WHEN NOT has_table_privilege(source, 'SELECT') THEN
             RETURN format('role %I may not read %s: GRANT SELECT ON %s TO %I', current_user, source, source, current_user);
         WHEN row_security_active(source) THEN

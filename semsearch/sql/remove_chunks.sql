@@ -15,7 +15,8 @@ BEGIN
         BEGIN
             EXECUTE format('DELETE FROM semsearch.%I WHERE document_id = $1', 'chunks_' || space.id)
             USING remove_chunks.document_id;
-        EXCEPTION WHEN serialization_failure OR deadlock_detected OR lock_not_available OR undefined_table THEN
+        EXCEPTION WHEN serialization_failure OR deadlock_detected OR lock_not_available OR undefined_table
+            OR insufficient_privilege THEN
             -- Under REPEATABLE READ a worker may have rewritten the chunks since the user's snapshot (40001).
             NULL;
         END;

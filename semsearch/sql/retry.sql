@@ -9,7 +9,8 @@ AS $$
 DECLARE
     number bigint;
 BEGIN
-    PERFORM FROM semsearch.collections c WHERE c.name = retry.collection;
+    -- It cannot be dropped until this is committed, or its tasks would stay.
+    PERFORM FROM semsearch.collections c WHERE c.name = retry.collection FOR KEY SHARE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'collection % does not exist', quote_nullable(collection) USING ERRCODE = 'no_data_found';
     END IF;

@@ -29,12 +29,17 @@ CROSS JOIN LATERAL (
     SELECT CASE
         WHEN c.attachment IS NULL
             THEN (SELECT count(*) FROM semsearch.documents d WHERE d.collection_id = c.id)
-        ELSE semsearch.table_rows(to_regclass(format('%I.%I', c.attachment ->> 'schema', c.attachment ->> 'table')))
+        ELSE semsearch.table_rows(semsearch.attached_table(c.attachment))
     END AS documents
 ) source
 CROSS JOIN LATERAL (SELECT semsearch.stored_documents(s.id) AS documents) stored
 CROSS JOIN LATERAL (
-    SELECT count(DISTINCT t.document_id) AS backlog,
+    -- While the rows of an attached table become tasks, a few thousand at a time, those that have not yet wait as well.
+    SELECT count(DISTINCT t.document_id) + coalesce((
+               SELECT greatest(source.documents - b.enqueued, 0)
+               FROM semsearch.backfills b
+               WHERE b.collection_id = c.id AND b.finished_at IS NULL
+           ), 0) AS backlog,
            coalesce(greatest(extract(epoch FROM now() - min(t.enqueued_at)), 0), 0)::double precision AS lag_seconds
     FROM semsearch.tasks t
     WHERE t.collection_id = c.id

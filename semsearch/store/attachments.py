@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import Connection, TextClause, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlalchemy.exc import NotSupportedError, ProgrammingError
@@ -35,6 +36,8 @@ def check(connection: Connection, wish: Wish) -> Attachment:
     try:
         found = connection.execute(text("SELECT to_regclass(:table)"), {"table": wish.table}).scalar_one()
     except (ProgrammingError, NotSupportedError) as error:
+        if isinstance(error.orig, InsufficientPrivilege):  # to use its schema
+            raise
         raise InvalidInput(f"{wish.table!r} is not the name of a table.") from error
     if found is None:
         raise NotFound(f"table {wish.table!r} does not exist, or its schema is not in the search_path.")

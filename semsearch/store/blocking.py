@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from sqlalchemy import Connection, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
@@ -10,9 +12,11 @@ from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from semsearch.store import backfill, source
 from semsearch.store.spaces import Space
 
+# Not once another table was attached, or none: the reason is not one of that.
 BLOCK = text("""
 UPDATE semsearch.collections SET state = 'blocked', reason = :reason, blocked_at = now()
-WHERE id = :collection_id AND (state, reason) IS DISTINCT FROM ('blocked', :reason)
+WHERE id = :collection_id AND attachment IS NOT DISTINCT FROM CAST(:attachment AS jsonb)
+  AND (state, reason) IS DISTINCT FROM ('blocked', :reason)
 """)
 UNBLOCK = text("""
 UPDATE semsearch.collections SET state = 'active', reason = NULL, blocked_at = NULL
@@ -26,7 +30,8 @@ def block(connection: Connection, space: Space, reason: str) -> bool:
 
     A table that is not what it was may have changed without a task: once it can be read again, all of it is.
     """
-    values = {"collection_id": space.collection_id, "reason": reason[:500]}
+    attachment = json.dumps(asdict(space.attachment)) if space.attachment else None
+    values = {"collection_id": space.collection_id, "attachment": attachment, "reason": reason[:500]}
     is_news = bool(connection.execute(BLOCK, values).rowcount)
     if is_news and source.check(connection, space):
         backfill.restart(connection, space)

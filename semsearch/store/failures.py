@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, text
 
+from semsearch.store import tasks
 from semsearch.store.spaces import Space
 
 Since = datetime | timedelta | None
@@ -61,6 +62,28 @@ ACTIONS = {
     name: text(f"SELECT semsearch.{name}(:collection, cast(:document_id AS text), cast(:reason AS text), {SINCE})")
     for name in ("retry", "purge_failures")
 }
+
+
+ANY = text("SELECT EXISTS (SELECT FROM semsearch.failures WHERE collection_id = :collection_id)")
+AGAIN = """
+INSERT INTO semsearch.tasks (collection_id, document_id)
+SELECT f.collection_id, f.document_id
+FROM semsearch.failures f
+WHERE f.collection_id = :collection_id AND f.document_id = ANY(:ids)
+  AND NOT EXISTS (
+      SELECT FROM semsearch.tasks t WHERE t.collection_id = f.collection_id AND t.document_id = f.document_id
+  )
+"""
+
+
+def enqueue(connection: Connection, space: Space, ids: Sequence[str]) -> int:
+    """Have those of these documents tried again that were given up and do not wait; returns how many.
+
+    For documents put again as they are, which no trigger tells of: whoever does that has set right what was wrong.
+    """
+    if not connection.execute(ANY, {"collection_id": space.collection_id}).scalar_one():
+        return 0  # as nearly always: the ids need not be sent
+    return connection.execute(text(AGAIN).bindparams(tasks.ids(ids)), {"collection_id": space.collection_id}).rowcount
 
 
 def some(connection: Connection, space: Space, choice: Choice, limit: int | None) -> Sequence[Failure]:

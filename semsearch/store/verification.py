@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, bindparam, func, select, text
-from sqlalchemy.dialects.postgresql import ARRAY, INTEGER
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, INTEGER
 
 from semsearch.store import source, tasks
 from semsearch.store.documents import any_of
@@ -142,20 +142,22 @@ CROSS JOIN unnest(:ids) AS u (id)
 """
 DISTRUST = """
 UPDATE semsearch.{table} c SET hash = '\\x'
-FROM unnest(:ids, :ordinals) AS u (id, ordinal)
-WHERE c.document_id = u.id AND c.ordinal = u.ordinal
+FROM unnest(:ids, :ordinals, :hashes) AS u (id, ordinal, hash)
+WHERE c.document_id = u.id AND c.ordinal = u.ordinal AND c.hash = u.hash
 """
 
 
 def enqueue(
-    connection: Connection, space: Space, ids: Sequence[str], distrusted: Sequence[tuple[str, int]] = ()
+    connection: Connection, space: Space, ids: Sequence[str], distrusted: Sequence[tuple[str, int, bytes]] = ()
 ) -> None:
-    """Have documents brought up to date; the embeddings of distrusted chunks (document, ordinal) are not kept.
+    """Have documents brought up to date; the embeddings of distrusted chunks (document, ordinal, hash) are not kept.
 
-    Without its hash a chunk is not found by the worker that looks for embeddings to keep.
+    Without its hash a chunk is not found by the worker that looks for embeddings to keep. One that has another hash by
+    now was stored since it was looked at, maybe with an embedding of its own.
     """
     connection.execute(text(ENQUEUE).bindparams(tasks.ids(ids)), {"collection_id": space.collection_id})
     if distrusted:
-        ordinals = bindparam("ordinals", [ordinal for _, ordinal in distrusted], type_=ARRAY(INTEGER))
+        ids, ordinals, hashes = (list(column) for column in zip(*distrusted, strict=True))
+        chunks = bindparam("ordinals", ordinals, type_=ARRAY(INTEGER)), bindparam("hashes", hashes, type_=ARRAY(BYTEA))
         statement = text(DISTRUST.format(table=f"chunks_{space.id:d}"))
-        connection.execute(statement.bindparams(tasks.ids([id for id, _ in distrusted]), ordinals))
+        connection.execute(statement.bindparams(tasks.ids(ids), *chunks))

@@ -10,7 +10,7 @@ import pytest
 
 from semsearch.collection import Collection
 from semsearch.database import Database
-from semsearch.store import backfill, source
+from semsearch.store import backfill, backlog, source
 from tests.integration.attaching import attach, tasks
 from tests.integration.hands import searchable
 
@@ -131,3 +131,15 @@ def test_pages_and_documents_are_found_by_the_index_of_the_key(model_db: Databas
         assert len({*first, *(one.document_id for one in found if one.document)}) == 10
         scans = "SELECT seq_scan, idx_scan > 0 FROM pg_stat_xact_user_tables WHERE relid = 'shop.t'::regclass"
         assert connection.exec_driver_sql(scans).one() == (0, True)
+
+
+def test_rows_that_are_no_tasks_yet_wait_too(model_db: Database, table: Sql) -> None:
+    table.execute("ANALYZE shop.t")
+    collection = attach(model_db, "shop.t", wait=False)
+    assert step(collection)
+    assert len(tasks(table)) == 5
+    assert collection.status().backlog == 23
+    with model_db.pools.writing.connect() as connection:
+        assert [one.documents for one in backlog.measure(connection)] == [23]
+    collection.work()
+    assert collection.status().backlog == 0

@@ -110,7 +110,7 @@ def test_a_worker_stops_at_once_when_told_to(environment: None, points: Any) -> 
         assert worker.stderr is not None
         assert "working" in worker.stderr.readline()
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(timeout=30) == 0
+        assert worker.wait(timeout=90) == 0
 
 
 @pytest.mark.parametrize("where", ["[0, 0.1]", "vector.npy", "vector.json", "-"])

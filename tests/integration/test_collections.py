@@ -173,11 +173,11 @@ def test_what_depends_on_the_view_keeps_the_collection(model_db: Database, sql: 
 
 
 def test_dropping_waits_for_whoever_is_just_putting(model_db: Database, sql: Sql) -> None:
-    from semsearch.store import spaces
+    from semsearch.store import guards, spaces
 
     collection = model_db.create_collection("a", dimensions=2)
     with model_db._pools.writing.begin() as putting, model_db._pools.writing.connect() as dropping:
-        spaces.hold(putting, collection._space)
+        guards.hold(putting, collection._space)
         dropping.exec_driver_sql("SET LOCAL lock_timeout = '50ms'")
         with pytest.raises(Exception, match="lock timeout"):
             spaces.drop(dropping, collection._space)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 
 from semsearch import Document
+from semsearch.collection import Collection
 from semsearch.database import Database
+from semsearch.errors import CollectionChanged, NotFound
+from semsearch.store import blocking, spaces
+from semsearch.worker.trouble import meaning
 from tests.integration.attaching import ARTICLES, attach, tasks
 from tests.integration.hands import MODEL, searchable
 
@@ -99,6 +106,58 @@ def test_a_worker_that_holds_documents_of_the_table_stores_none(model_db: Databa
     worker.claim()
     worker.prepare()
     model_db.detach("handbook")
-    assert worker.finish() == []
+    with pytest.raises(CollectionChanged):
+        worker.finish()
     assert searchable(handbook) == {}
     assert tasks(articles) == []
+
+
+@pytest.mark.parametrize("action", [Collection.work, Collection.verify])
+def test_a_handle_from_before_says_that_it_is_out_of_date(
+    model_db: Database, articles: Sql, action: Callable[[Collection], Any]
+) -> None:
+    handbook = attach(model_db)
+    model_db.detach("handbook")
+    with pytest.raises(CollectionChanged, match="open it again"):
+        action(handbook)
+    assert handbook.status().stored_documents == 0
+    model_db.drop_collection("handbook")
+    with pytest.raises(NotFound, match="dropped"):
+        action(handbook)
+    with pytest.raises(NotFound, match="dropped"):
+        handbook.status()
+
+
+def test_a_collection_that_was_detached_or_dropped_has_no_problem_with_its_table(
+    model_db: Database, articles: Sql
+) -> None:
+    handbook = attach(model_db)
+    asked = "SELECT semsearch.attachment_problem(%s)"
+    model_db.detach("handbook")
+    assert articles.execute(asked, (handbook.space.collection_id,)).fetchone() == (None,)
+    model_db.drop_collection("handbook")
+    with pytest.raises(psycopg.errors.NoDataFound, match="the collection has been dropped"):
+        articles.execute(asked, (handbook.space.collection_id,))
+
+
+def test_a_worker_that_meets_a_collection_that_was_dropped_knows_it(model_db: Database, articles: Sql) -> None:
+    handbook = attach(model_db)
+    model_db.drop_collection("handbook")
+    engine = model_db.pools.writing
+    with pytest.raises(DBAPIError) as met, engine.connect() as connection:
+        connection.execute(select(spaces.table(handbook.space).c.ordinal))
+    assert isinstance(meaning(met.value, engine, handbook.space), NotFound)
+
+
+def test_what_is_wrong_with_the_table_before_does_not_block_what_comes_after(model_db: Database, articles: Sql) -> None:
+    handbook = attach(model_db)
+    model_db.detach("handbook")
+    for _ in ("detached", "attached to other columns"):
+        with model_db.pools.writing.begin() as connection:
+            assert not blocking.block(connection, handbook.space, "shop.articles has no column body")
+        assert model_db.collection("handbook").status().state == "active"
+        model_db.attach("handbook", "shop.articles", text="title")
+    now = model_db.collection("handbook")
+    with model_db.pools.writing.begin() as connection:
+        assert blocking.block(connection, now.space, "shop.articles has no column title")
+    assert now.status().state == "blocked"

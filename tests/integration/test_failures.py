@@ -7,13 +7,15 @@ from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from semsearch import Document
 from semsearch.collection import Collection
 from semsearch.database import Database
 from semsearch.errors import IngestError
+from semsearch.store import spaces
 from tests.integration.command_line import Cli, answer
-from tests.integration.hands import searchable
+from tests.integration.hands import inputs, searchable
 from tests.provider import Provider
 
 Sql = psycopg.Connection[Any]
@@ -108,7 +110,52 @@ def test_verify_finds_missing_what_was_forgotten(failing: Collection) -> None:
     assert (found.failed, found.differences["missing"].examples) == (1, ["b"])
 
 
+def test_what_is_put_again_as_it_was_is_tried_again(failing: Collection, provider: Provider) -> None:
+    asked = len(inputs(provider))
+    told: list[int] = []
+    again = [Document("a", "well"), Document("b", "POISON b"), Document("c", "POISON c")]
+    report = failing.put(again, on_progress=lambda progress: told.append(progress.done))
+    assert (told[0], told[-1]) == (1, 3)  # two were work to be done
+    assert (report.unchanged, report.embedded, report.failed) == (3, 2, {})
+    assert failing.failures() == []
+    assert set(searchable(failing)) == {"a", "b", "c"}
+    assert sorted(inputs(provider)[asked:]) == ["POISON b", "POISON c"]
+
+
+def test_what_is_put_again_and_fails_again_is_told_again(failing: Collection, provider: Provider) -> None:
+    provider.rules(poison="POISON")
+    with pytest.raises(IngestError, match="'b'"):
+        failing.put([Document("b", "POISON b")])
+    assert ids(failing, "b") == ["b"]
+
+
+def test_what_is_put_again_has_one_task(failing: Collection, sql: Sql) -> None:
+    again = [Document("a", "well"), Document("b", "POISON b"), Document("c", "changed")]
+    failing.put(again, wait=False)
+    failing.put(again, wait=False)
+    assert tasks(sql) == [("b", 0), ("c", 0)]
+    failing.work()
+    assert failing.failures() == []
+
+
+def test_a_given_embedding_forgives_a_failure_without_a_task(failing: Collection, sql: Sql) -> None:
+    failing.put([Document("b", "POISON b", embedding=[1.0] * 8)])
+    assert tasks(sql) == []
+    assert ids(failing) == ["c"]
+
+
 # In SQL
+
+
+def test_a_collection_is_not_dropped_beside_its_new_tasks(failing: Collection, model_db: Database, sql: Sql) -> None:
+    """Or they would stay when it is gone."""
+    with sql.transaction(), model_db.pools.writing.connect() as dropping:
+        sql.execute("SELECT semsearch.retry('notes')")
+        dropping.exec_driver_sql("SET LOCAL lock_timeout = '50ms'")
+        with pytest.raises(DBAPIError, match="lock timeout"):
+            spaces.drop(dropping, failing.space)
+    model_db.drop_collection("notes")
+    assert tasks(sql) == []
 
 
 def test_the_view_names_the_collection(failing: Collection, sql: Sql) -> None:

@@ -176,6 +176,19 @@ def test_finish_leaves_a_document_alone_that_is_just_being_deleted(
     assert (searchable(notes), notes.status().backlog) == ({"b": ["other"]}, 0)
 
 
+@pytest.mark.parametrize(("waited", "pause"), [(0, 1), (120, 30), (86_400, 60)])
+def test_the_longer_a_row_is_held_the_seldomer_it_is_embedded_again(
+    notes: Collection, hands: Any, sql: Sql, other_sql: Sql, waited: int, pause: int
+) -> None:
+    waiting(notes, Document("a", "old"))
+    sql.execute("UPDATE semsearch.tasks SET enqueued_at = now() - make_interval(secs => %s)", (waited,))
+    with other_sql.transaction():
+        other_sql.execute("SELECT FROM semsearch.documents FOR UPDATE")
+        hands(notes).step()
+    found = sql.execute("SELECT extract(epoch FROM not_before - expires_at)::float FROM semsearch.leases").fetchone()
+    assert found == (pytest.approx(pause, rel=0.2),)
+
+
 def test_a_delete_that_is_rolled_back_delays_the_document_only(notes: Collection, hands: Any, sql: Sql) -> None:
     waiting(notes, Document("a", "old"))
     worker = hands(notes)

@@ -282,7 +282,7 @@ def test_a_concurrent_build_that_was_cancelled_is_replaced(small: Collection, sq
     table = small._space.table_name
     with sql.transaction():
         sql.execute(f"LOCK semsearch.{table} IN ROW EXCLUSIVE MODE")
-        other_sql.execute("SET statement_timeout = '300ms'")  # it waits for the transaction above, and gives up
+        other_sql.execute("SET statement_timeout = '2s'")  # it waits for the transaction above, and gives up
         with pytest.raises(psycopg.errors.QueryCanceled):
             other_sql.execute(
                 f"CREATE INDEX CONCURRENTLY {table}_metadata ON semsearch.{table} USING gin (metadata jsonb_path_ops)"

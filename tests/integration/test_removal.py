@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -10,7 +11,7 @@ from sqlalchemy import event
 
 from semsearch import Document
 from semsearch.collection import Collection
-from semsearch.store import documents, removal
+from semsearch.store import documents, removal, tasks
 from tests.integration.hands import searchable
 
 Sql = psycopg.Connection[Any]
@@ -75,12 +76,64 @@ def test_pruning_takes_what_was_not_seen_of_that_source_only(
             rows = [documents.encode(Document(f"{source} {number}", "x"), source) for number in range(10)]
             documents.put(connection, space, rows)
     with documents.Seen() as seen, engine.connect() as connection:
+        begun = tasks.now(connection)
         seen.add(["here 1", "here 2"])
         seen.add(["here 2", "there 1", "nowhere"])
-        assert removal.prune(engine, space, "here", seen) == 8
-        assert removal.prune(engine, space, "here", seen) == 0
+        assert removal.prune(engine, space, "here", seen, begun) == 8
+        assert removal.prune(engine, space, "here", seen, begun) == 0
         left = documents.existing(
             connection, space, [f"{source} {n}" for source in ("here", "there", None) for n in range(10)]
         )
     assert len(left) == 22
     assert {id for id in left if id.startswith("here")} == {"here 1", "here 2"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, notes: Collection) -> Path:
+    """Two documents came from it; one of them is not there any more."""
+    made = tmp_path / "folder"
+    made.mkdir()
+    for name in ("a", "b"):
+        (made / f"{name}.txt").write_text(f"text of {name}")
+    notes.ingest(made)
+    (made / "b.txt").unlink()
+    return made
+
+
+def before_pruning(monkeypatch: pytest.MonkeyPatch, happens: Any) -> None:
+    """Let something happen once the documents of the source have been found, and before they are removed."""
+    pages = removal._pages
+
+    def found(*arguments: Any) -> Any:
+        for ids in pages(*arguments):
+            happens()
+            yield ids
+
+    monkeypatch.setattr(removal, "_pages", found)
+
+
+def test_pruning_leaves_what_has_come_from_elsewhere_meanwhile(
+    notes: Collection, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before_pruning(monkeypatch, lambda: notes.put([Document("folder/b.txt", "put by hand")]))
+    assert notes.ingest(folder, prune=True).deleted == 0
+    assert searchable(notes)["folder/b.txt"] == ["put by hand"]
+
+
+def test_pruning_leaves_what_was_brought_in_since_it_began(
+    notes: Collection, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By another run, which saw the file that has come back."""
+
+    def again() -> None:
+        (folder / "b.txt").write_text("it is back")
+        notes.ingest(folder)
+
+    before_pruning(monkeypatch, again)
+    assert notes.ingest(folder, prune=True).deleted == 0
+    assert searchable(notes)["folder/b.txt"] == ["it is back"]
+
+
+def test_pruning_removes_what_is_gone(notes: Collection, folder: Path) -> None:
+    assert notes.ingest(folder, prune=True).deleted == 1
+    assert list(searchable(notes)) == ["folder/a.txt"]

@@ -10,6 +10,7 @@ import pytest
 from semsearch import Document
 from semsearch.collection import Collection
 from semsearch.database import Database
+from semsearch.store import verification
 from tests.integration.hands import kinds, searchable
 
 Sql = psycopg.Connection[Any]
@@ -62,3 +63,24 @@ def test_an_embedding_of_zero_is_unusable_in_either_type(model_db: Database, sql
     assert typed.verify().clean
     sql.execute(f"UPDATE semsearch.{typed._space.table_name} SET embedding = '[0,0]' WHERE document_id = 'b'")
     assert kinds(typed.verify()) == {"unusable": (1, ["b"])}
+
+
+def test_an_embedding_given_since_it_was_looked_at_is_kept(
+    notes: Collection, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The chunk that was found wrong was one of the model's."""
+    notes.put([Document("a", "one")])
+    sql.execute(f"UPDATE semsearch.{notes._space.table_name} SET text = 'wrong'")
+    enqueue = verification.enqueue
+
+    def late(*arguments: Any) -> None:
+        notes.put([Document("a", "one", embedding=[0.0, 1.0] + [0.0] * 6)])
+        enqueue(*arguments)
+
+    monkeypatch.setattr(verification, "enqueue", late)
+    assert kinds(notes.verify(repair=True)) == {"stale": (1, ["a"])}
+    notes.work()
+    assert sql.execute("SELECT text, embedding::text FROM collections.notes").fetchall() == [
+        ("one", "[0,1,0,0,0,0,0,0]")
+    ]
+    assert notes.verify().clean

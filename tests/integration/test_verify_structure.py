@@ -16,7 +16,10 @@ __all__ = ["chunks", "filled"]
 
 Sql = psycopg.Connection[Any]
 
-TRIGGERS = ("documents_enqueue_insert", "documents_enqueue_update", "documents_enqueue_delete")
+TRIGGERS = (
+    *("documents_enqueue_insert", "documents_enqueue_update", "documents_enqueue_delete"),
+    "documents_enqueue_truncate",
+)
 
 
 # Triggers

@@ -238,7 +238,7 @@ PASSING = {
 
 @pytest.mark.parametrize("kind", PASSING)
 def test_what_passes_is_tried_again(kind: str, provider: Provider, waits: list[float]) -> None:
-    embedder = connect(provider, waits, timeout=1.0 if kind in ("hang", "drip") else 30.0)
+    embedder = connect(provider, waits, timeout=2.0 if kind in ("hang", "drip") else 30.0)
     provider.script(PASSING[kind], PASSING[kind])
     assert np.array_equal(embedder.embed_documents(["a"]), [vector("a")])
     assert len(provider.calls) == 3
@@ -250,7 +250,7 @@ def test_what_passes_is_tried_again(kind: str, provider: Provider, waits: list[f
 
 @pytest.mark.parametrize("kind", PASSING)
 def test_what_does_not_pass_is_given_up_after_three_tries(kind: str, provider: Provider, waits: list[float]) -> None:
-    embedder = connect(provider, waits, timeout=0.5 if kind in ("hang", "drip") else 30.0)
+    embedder = connect(provider, waits, timeout=1.0 if kind in ("hang", "drip") else 30.0)
     provider.script(*[PASSING[kind]] * 3)
     with pytest.raises(ProviderBusy) as caught:
         embedder.embed_documents(["a"])
