@@ -52,6 +52,9 @@ def judge(status: int, body: object, headers: Mapping[str, str], caller: Caller)
         return ModelUnavailable(
             f"the account of OPENAI_API_KEY has no quota left at {caller.origin}: add credit. ({said})"
         )
+    # "Request too large for ... on tokens per min (TPM): Limit 40000, Requested 120000": to wait would not help.
+    if status == 429 and said.startswith("Request too large"):
+        return TooLarge(f"the text has more tokens than {caller.origin} takes in a minute. ({said})")
     if status in (408, 409, 425, 429) or status >= 500:
         return ProviderBusy(f"{caller.origin} is busy or failing ({status}: {said}).", retry_after(headers), status)
     if status == 413 or (status in (400, 422) and (codes & TOO_LARGE or _TOO_LARGE.search(said))):

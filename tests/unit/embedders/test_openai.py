@@ -373,6 +373,15 @@ def test_a_long_refusal_is_shortened() -> None:
     assert len(str(error)) < 400
 
 
+def test_a_request_beyond_the_tokens_of_a_minute_is_halved(provider: Provider) -> None:
+    message = "Request too large for test-model on tokens per min (TPM): Limit 40, Requested 90."
+    body = {"error": {"message": message, "type": "tokens", "code": "rate_limit_exceeded"}}
+    embedder = connect(provider)
+    provider.script({"fault": "status", "status": 429, "body": body})
+    assert len(embedder.embed_documents(["one", "two"])) == 2
+    assert [call["inputs"] for call in provider.calls[-3:]] == [["one", "two"], ["one"], ["two"]]
+
+
 def test_a_request_that_is_too_large_in_bytes_is_halved(provider: Provider) -> None:
     embedder = connect(provider)
     provider.script({"fault": "status", "status": 413, "body": "<html>"})
