@@ -39,6 +39,7 @@ torture: SECONDS := 1800
 torture: $(STAMP) ## Kill workers and servers for SECONDS (1800), and try every harmful change (20 minutes).
 	@TORTURE=1 $(BIN)/python -m pytest tests/faults/test_mutants.py tests/faults/test_machine.py tests/faults/test_chaos.py
 	@$(BIN)/python -m tests.faults.chaos --seconds $(SECONDS)
+	@$(BIN)/python -m tests.faults.chaos --seconds 300 --model sentence-transformers:all-MiniLM-L6-v2
 
 clean: ## Remove what the other targets made here; your databases stay.
 	@rm -rf .venv build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

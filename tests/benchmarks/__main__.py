@@ -15,6 +15,7 @@ BENCHMARKS = {
     "start": "how long a command takes to answer, cold and with everything cached",
     "embedding": "texts/s of a local model, against the sentence-transformers library",
     "claim": "how long a claim takes from a backlog of 200,000 documents",
+    "recovery": "seconds from the SIGKILL of a worker until another has claimed what it held",
     "triggers": "what the triggers of an attached table cost whoever writes to it",
     "attached": "1,000,000 rows of a table: time to attach, documents/s of a worker, its memory",
     "given": "100,000 given vectors: put, index build and search, against plain PostgreSQL",

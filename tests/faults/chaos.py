@@ -1,6 +1,7 @@
 """A chaos run: workers, users and the server are killed at random while every snapshot must hold.
 
     python -m tests.faults.chaos --seconds 1800     # prints one JSON object; exit code 1 when something was wrong
+    python -m tests.faults.chaos --model sentence-transformers:all-MiniLM-L6-v2
 
 Four workers (chaos_workers.py), three users (chaos_writers.py), a slow model (chaos_provider.py) and one who watches
 (chaos_watch.py) share a PostgreSQL of their own. Seeds are fixed; what the processes make of them is not.
@@ -25,7 +26,8 @@ from typing import Any
 
 import psycopg
 
-from tests.faults import chaos_setup, chaos_writers, mutant_list
+from semsearch import Settings, embedders
+from tests.faults import chaos_setup, chaos_writers, mutant_list, truth
 from tests.faults.chaos_report import Report, left
 from tests.faults.chaos_watch import Watch
 from tests.faults.chaos_workers import LEASE, Crew
@@ -39,6 +41,7 @@ TICK = 0.08  # seconds between two draws of what to break
 KILL, PAUSE, TERMINATE = 0.13, 0.045, 0.105  # chances of a draw
 CRASHES = ((0.3, "backend"), (0.5, "postmaster"), (0.7, "backend"))  # when, as a share of the run
 MUTANT_CRASHES = ((0.5, "backend"),)  # what one must not see needs workers that get something done
+CALM = 0.1  # as many faults and transactions with a real model: a worker takes seconds to load it
 LONGEST = 3  # times the seconds asked for, until as much has happened as is wanted
 DRAINED = 60.0  # seconds within which everything must be done once nobody disturbs it
 
@@ -49,8 +52,9 @@ OURS = f"{OTHERS} AND application_name LIKE 'semsearch %'"
 class Run:
     """One run on a cluster of its own. Enter it, then `go`."""
 
-    def __init__(self, folder: Path, mutant: str | None, seed: int, pause: float) -> None:
-        self.folder, self.mutant, self.seed, self.pause = folder, mutant, seed, pause
+    def __init__(self, folder: Path, mutant: str | None, seed: int, pause: float, model: str) -> None:
+        self.folder, self.mutant, self.seed, self.pause, self.model = folder, mutant, seed, pause, model
+        self.rate = 1 if model == truth.MODEL else CALM
         self.chance = random.Random(seed)
         self.faults: Counter[str] = Counter()
 
@@ -62,7 +66,7 @@ class Run:
             self.conninfo = self.cluster.conninfo()
             url = stack.enter_context(chaos_setup.provider())
             changed = mutant_list.BY_NAME[self.mutant] if self.mutant else None
-            subjects, tables = chaos_setup.prepare(self._settings(url), self.conninfo, changed)
+            subjects, tables = chaos_setup.prepare(self._settings(url), self.conninfo, self.model, changed)
             users = [
                 stack.enter_context(chaos_setup.writer(number, self.conninfo, tables, self.seed, self.pause))
                 for number in range(WRITERS)
@@ -105,7 +109,7 @@ class Run:
             crew.tend()
             if crashes and tick * TICK >= crashes[0][0] * seconds:
                 self._crash(crashes.pop(0)[1])
-            draw = self.chance.random()
+            draw = self.chance.random() / self.rate
             if draw < KILL:
                 self.faults["sigkill"] += crew.kill()
             elif draw < KILL + PAUSE:
@@ -162,6 +166,8 @@ class Run:
             report.drain_seconds = self._drain(connection, crew)
             watch.stop()
             report.look(connection, subjects, self.cluster.data / "log")
+            if self.model != truth.MODEL:
+                report.compare(connection, subjects, embedders.load(self.model, Settings(home=self.folder / "home")))
         report.faults, report.users = dict(self.faults), dict(counts)
         report.worker_refusals, report.worker_exits = crew.refusals, crew.exits
         report.snapshots, report.violated, report.examples = watch.snapshots, dict(watch.violated), watch.examples
@@ -194,6 +200,7 @@ def run(
     wanted: Mapping[str, int] | None = None,
     seed: int = 1,
     pause: float = chaos_writers.PAUSE,
+    model: str = truth.MODEL,
 ) -> Report:
     """For so long, and until there were as many faults, transactions and snapshots as are `wanted`.
 
@@ -203,7 +210,7 @@ def run(
     with tempfile.TemporaryDirectory(prefix="semsearch-chaos-") as folder:
         Path(folder).chmod(0o711)  # as root the server runs as another user, who must pass through
         try:
-            return Run(Path(folder), mutant, seed, pause).go(seconds, wanted or {})
+            return Run(Path(folder), mutant, seed, pause, model).go(seconds, wanted or {})
         finally:
             _tell(Path(folder))
 
@@ -220,8 +227,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--mutant", choices=sorted(mutant_list.BY_NAME))
+    parser.add_argument("--model", default=truth.MODEL, help="a real one, with fewer faults; default: a fake one")
     given = parser.parse_args()
-    report = run(given.seconds, given.mutant, seed=given.seed)
+    pause = chaos_writers.PAUSE if given.model == truth.MODEL else chaos_writers.PAUSE / CALM
+    report = run(given.seconds, given.mutant, seed=given.seed, pause=pause, model=given.model)
     print(json.dumps({**asdict(report), "wrong": report.wrong}))
     sys.exit(bool(report.wrong))
 

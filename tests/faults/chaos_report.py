@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psycopg
 
+from semsearch.embedders import Embedder
 from tests.faults import invariants, truth
 from tests.faults.invariants import Subject, Violations
 
@@ -35,6 +37,7 @@ class Report:
     left_wrong: Violations = field(default_factory=dict)
     given_up: list[str] = field(default_factory=list)  # why, but for the poison
     stored: dict[str, int] = field(default_factory=dict)
+    compared: int = 0  # embeddings, with what a real model makes of the text
     deadlocks: list[str] = field(default_factory=list)  # of anybody: who waited for whom
 
     @property
@@ -56,6 +59,21 @@ class Report:
         self.given_up = [reason for (reason,) in connection.execute(WITHOUT_POISON)]
         self.stored = _stored(connection, subjects)
         self.deadlocks = _deadlocks(log)
+
+    def compare(self, connection: psycopg.Connection[Any], subjects: Sequence[Subject], embedder: Embedder) -> None:
+        """Enter the chunks whose embedding is not that of their text, by the model itself.
+
+        Its embeddings depend in their last bits on what was embedded in the same batch.
+        """
+        for subject in subjects:
+            table = f"semsearch.chunks_{subject.space_id}"
+            rows = connection.execute(f"SELECT document_id, text, embedding::real[] FROM {table}".encode()).fetchall()
+            right = embedder.embed_documents([text for _, text, _ in rows])
+            cosines = (right * np.array([stored for _, _, stored in rows], np.float32)).sum(axis=1)
+            wrong = [id for (id, _, _), cosine in zip(rows, cosines, strict=True) if cosine < 0.999]
+            self.compared += len(rows)
+            if wrong:
+                self.left_wrong["embedding"] = [*self.left_wrong.get("embedding", []), *wrong]
 
 
 def _deadlocks(log: Path) -> list[str]:

@@ -21,19 +21,22 @@ from tests.faults.mutants import Mutant
 ATTACH = "SELECT semsearch.attach('articles', 'public.articles', ARRAY['body'])"
 
 
-def prepare(values: dict[str, Any], conninfo: str, mutant: Mutant | None) -> tuple[list[Subject], list[Table]]:
+def prepare(
+    values: dict[str, Any], conninfo: str, model: str, mutant: Mutant | None
+) -> tuple[list[Subject], list[Table]]:
     """Schema, a collection of our own documents, another of a table that is attached, and what a mutant has in SQL."""
+    computed = model == truth.MODEL
     settings = Settings(**values)
     with Address(settings) as address:
         migrate.upgrade(address)
     with psycopg.connect(conninfo, autocommit=True) as connection, semsearch.connect(settings=settings) as db:
         for name in ("notes", "articles"):
-            db.create_collection(name, model=truth.MODEL, chunk_size=truth.CHUNK_SIZE, chunk_overlap=0)
+            db.create_collection(name, model=model, chunk_size=truth.CHUNK_SIZE, chunk_overlap=0)
         connection.execute(chaos_writers.CREATE_ARTICLES)
         connection.execute(ATTACH)
-        notes = invariants.subject(connection, "notes", excused=f"d.id > 'k{SHARED:04}'")
+        notes = invariants.subject(connection, "notes", excused=f"d.id > 'k{SHARED:04}'", computed=computed)
         rows = "SELECT id::text, body AS text FROM public.articles"
-        articles = invariants.subject(connection, "articles", rows, excused=f"d.id::bigint > {SHARED}")
+        articles = invariants.subject(connection, "articles", rows, f"d.id::bigint > {SHARED}", computed)
         if mutant:
             mutants.apply_sql(mutant, connection)
     return [notes, articles], [chaos_writers.documents(notes.collection_id), chaos_writers.ARTICLES]

@@ -26,16 +26,24 @@ class Subject:
     """A collection to be looked at. `documents` selects id and text of its source.
 
     `excused` is a condition on `d.id`: a user under REPEATABLE READ does not see, and so cannot remove, chunks stored
-    since his snapshot; these documents may be found until the task of the DELETE is done.
+    since his snapshot; these documents may be found until the task of the DELETE is done. `computed`: embeddings are
+    those of truth.py, which SQL can compute; those of a real model are left to whoever has it.
     """
 
     collection_id: int
     space_id: int
     documents: str
     excused: str = "false"
+    computed: bool = True
 
 
-def subject(connection: psycopg.Connection[Any], name: str, documents: str = "", excused: str = "false") -> Subject:
+def subject(
+    connection: psycopg.Connection[Any],
+    name: str,
+    documents: str = "",
+    excused: str = "false",
+    computed: bool = True,
+) -> Subject:
     row = connection.execute(
         "SELECT c.id, s.id FROM semsearch.collections c JOIN semsearch.spaces s ON s.collection_id = c.id"
         " WHERE c.name = %s AND s.state = 'live'",
@@ -43,7 +51,7 @@ def subject(connection: psycopg.Connection[Any], name: str, documents: str = "",
     ).fetchone()
     assert row, f"no collection {name}"
     own = f"SELECT id, text FROM semsearch.documents WHERE collection_id = {row[0]}"
-    return Subject(row[0], row[1], documents or own, excused)
+    return Subject(row[0], row[1], documents or own, excused, computed)
 
 
 def violations(connection: psycopg.Connection[Any], *subjects: Subject) -> Violations:
@@ -77,6 +85,7 @@ def settled(connection: psycopg.Connection[Any], *subjects: Subject) -> float:
 
 
 def _statement(subject: Subject) -> Any:
+    right = f"c.embedding::real[] = {EMBEDDING}" if subject.computed else "true"
     return f"""
 WITH source AS MATERIALIZED ({subject.documents}),
 waiting AS MATERIALIZED (
@@ -92,7 +101,7 @@ found AS MATERIALIZED (
            bool_and(substr(s.text, c.start + 1, c."end" - c.start) = c.text)
                AND translate(string_agg(c.text, '' ORDER BY c.ordinal), E' \\n', '')
                    = translate(min(s.text), E' \\n', '') AS current,
-           bool_and(c.embedding::real[] = {EMBEDDING} AND c.hash = sha256(
+           bool_and({right} AND c.hash = sha256(
                convert_to(p.fingerprint, 'UTF8') || '\\x00' || convert_to(c.text, 'UTF8'))) AS embedded
     FROM semsearch.chunks_{subject.space_id} c
     JOIN semsearch.spaces p ON p.id = {subject.space_id}
