@@ -260,8 +260,17 @@ WORKERS = """
 SELECT worker FROM semsearch.leases WHERE expires_at > now() AND worker > 0
 UNION SELECT number FROM semsearch.workers WHERE number > 0
 """
+# Not one that is locked: its worker lives after all, cut off from its heartbeat, and is just ending it. Another look
+# finds it if that comes to nothing.
 DEAD = (
-    "UPDATE semsearch.leases SET expires_at = now() WHERE worker = :number AND expires_at > now()",
+    """
+    UPDATE semsearch.leases l SET expires_at = now()
+    FROM (
+        SELECT collection_id, document_id FROM semsearch.leases WHERE worker = :number AND expires_at > now()
+        FOR UPDATE SKIP LOCKED
+    ) held
+    WHERE l.collection_id = held.collection_id AND l.document_id = held.document_id
+    """,
     "DELETE FROM semsearch.workers WHERE number = :number",
 )
 

@@ -67,6 +67,23 @@ def test_two_sweeps_at_once_do_not_wait_for_each_other(notes: Collection, hands:
     assert [row[3] for row in sql.execute(LEASES)] == [False, False, False]
 
 
+def test_a_sweep_does_not_wait_for_a_worker_without_heartbeat_that_ends_a_lease(
+    notes: Collection, hands: Any, sql: Sql, other_sql: Sql
+) -> None:
+    three(notes)
+    dead = hands(notes)
+    dead.claim()
+    dead.worker.close()
+    with other_sql.transaction(force_rollback=True):
+        other_sql.execute("DELETE FROM semsearch.leases WHERE document_id = 'b'")
+        with notes._pools.writing.begin() as sweeping:
+            sweeping.exec_driver_sql("SET LOCAL lock_timeout = '50ms'")
+            leases.release_dead(sweeping)
+        assert [row[3] for row in sql.execute(LEASES)] == [False, True, False]
+    sweep(notes)
+    assert [row[3] for row in sql.execute(LEASES)] == [False, False, False]
+
+
 def test_whoever_waits_takes_over_from_the_dead(notes: Collection, hands: Any) -> None:
     three(notes)
     dead = hands(notes)
