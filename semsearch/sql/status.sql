@@ -39,6 +39,7 @@ CROSS JOIN LATERAL (
                SELECT greatest(source.documents - b.enqueued, 0)
                FROM semsearch.backfills b
                WHERE b.collection_id = c.id AND b.finished_at IS NULL
+                 AND b.position -> 'among_chunks' IS NULL  -- then every row has become one
            ), 0) AS backlog,
            coalesce(greatest(extract(epoch FROM now() - min(t.enqueued_at)), 0), 0)::double precision AS lag_seconds
     FROM semsearch.tasks t

@@ -30,7 +30,7 @@ LOOK = 1.0  # seconds between looks whether the heartbeat's connection is still 
 
 # Seconds before a fenced document is tried again, unless it changes meanwhile: at first, and at most. Somebody may hold
 # its row for hours, and each try pays for its embeddings again.
-PAUSE, LONGEST_PAUSE = 1.0, 60.0
+PAUSE, LONGEST_PAUSE = 1.0, 30.0
 BACK_OFF, LONGEST_BACK_OFF = 5.0, 3600.0  # seconds; twice as long with each attempt that failed
 
 # now() is right here: each beat is a transaction of its own. Citus takes no clock_timestamp() in an UPDATE.
@@ -192,7 +192,7 @@ POSTPONE = f"""
 UPDATE semsearch.leases l
 SET expires_at = now(), not_before = now() + make_interval(secs => coalesce(:seconds, w.pause)), attempt = l.attempt - 1
 FROM (
-    -- A quarter longer each time: the longer it has waited, the longer it may go on.
+    -- A quarter of the time it has waited, in the queue or for whoever holds its row: nobody counts the tries.
     SELECT t.document_id,
            least(:most, greatest(:least, extract(epoch FROM now() - min(t.enqueued_at)) / 4)) AS pause
     FROM semsearch.tasks t WHERE t.collection_id = :collection_id AND t.document_id = ANY(:ids)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +30,7 @@ def config(**attributes: Any) -> Config:
     """What alembic's own command line would read from alembic.ini. alembic is imported only to migrate: 0.3 s."""
     from alembic.config import Config
 
-    made = Config()
+    made = Config(stdout=sys.stdout)  # by default that of the moment in which alembic was imported
     # ConfigParser reads % as the start of a reference: a path may hold one.
     made.set_main_option("script_location", str(folder()).replace("%", "%%"))
     made.attributes.update(attributes)
