@@ -59,5 +59,5 @@ $(STAMP): pyproject.toml constraints.txt
 	"$$python" -m venv .venv
 # pip learnt to install dependency groups in 25.1; the pip of a bare machine may be older.
 	@$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip
-	@$(BIN)/python -m pip install -c constraints.txt -e '.[demo,files,parquet]' --group dev
+	@$(BIN)/python -m pip install -c constraints.txt -e '.[demo,files,mcp,parquet,serve]' --group dev
 	@touch $(STAMP)

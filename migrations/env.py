@@ -16,7 +16,7 @@ SELECT set_config('search_path', regexp_replace(current_setting('search_path'), 
 
 def is_ours(item: SchemaItem, name: str | None, kind: str, reflected: bool, other: SchemaItem | None) -> bool:
     """`alembic check` compares only the static tables: the tables of spaces come and go with their collections."""
-    return not (kind == "table" and reflected and other is None and (name or "").startswith("chunks_"))
+    return not (kind == "table" and reflected and other is None and (name or "").startswith(("chunks_", "words_")))
 
 
 def replace_functions(connection: Connection) -> None:
@@ -45,6 +45,8 @@ def run(connection: Connection) -> None:
         include_schemas=True,
         include_name=lambda name, kind, parents: kind != "schema" or name == "semsearch",
         include_object=is_ours,
+        # Comments are semsearch/sql/comments.sql's.
+        autogenerate_plugins=["alembic.autogenerate.*", "~alembic.autogenerate.comments"],
     )
     with context.begin_transaction():
         context.run_migrations()

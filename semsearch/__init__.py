@@ -19,14 +19,23 @@ from semsearch.errors import (
     CollectionChanged,
     Conflict,
     DatabaseUnavailable,
+    DeadlineExceeded,
     FilterError,
+    Forbidden,
     IngestError,
     InvalidInput,
     ModelUnavailable,
     NotFound,
+    Overloaded,
+    PreconditionFailed,
     ProviderBusy,
     SchemaMismatch,
     SemsearchError,
+    TooLarge,
+    TooManyRequests,
+    TooSlow,
+    Unauthorized,
+    UnsupportedMedia,
     UnusableEmbedding,
 )
 from semsearch.version import __version__ as __version__
@@ -36,6 +45,7 @@ if TYPE_CHECKING:
     from semsearch.config import Settings
     from semsearch.database import Database, connect
     from semsearch.estimate import Estimate
+    from semsearch.filters import F
     from semsearch.records import Chunk, Document, Hit, Hits
     from semsearch.road import Progress, Report
     from semsearch.store.failures import Failure
@@ -50,16 +60,21 @@ __all__ = [
     "Conflict",
     "Database",
     "DatabaseUnavailable",
+    "DeadlineExceeded",
     "Document",
     "Estimate",
+    "F",
     "Failure",
     "FilterError",
+    "Forbidden",
     "Hit",
     "Hits",
     "IngestError",
     "InvalidInput",
     "ModelUnavailable",
     "NotFound",
+    "Overloaded",
+    "PreconditionFailed",
     "Progress",
     "ProviderBusy",
     "Report",
@@ -67,6 +82,11 @@ __all__ = [
     "SemsearchError",
     "Settings",
     "Status",
+    "TooLarge",
+    "TooManyRequests",
+    "TooSlow",
+    "Unauthorized",
+    "UnsupportedMedia",
     "UnusableEmbedding",
     "Verification",
     "connect",
@@ -79,6 +99,7 @@ _LAZY = {
     "Database": "database",
     "Document": "records",
     "Estimate": "estimate",
+    "F": "filters",
     "Failure": "store.failures",
     "Hit": "records",
     "Hits": "records",

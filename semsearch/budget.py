@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from semsearch.errors import BudgetExhausted, DatabaseUnavailable
+from semsearch.errors import BudgetExhausted, DatabaseUnavailable, InvalidInput
 from semsearch.store import usage
 from semsearch.store.spaces import Space
 from semsearch.store.transactions import in_transaction
@@ -43,6 +43,20 @@ def reserve(engine: Engine, space: Space, worker: int, costs: Costs) -> Grant:
         return grant
 
     return in_transaction(engine, run)
+
+
+def spend(engine: Engine, space: Space, tokens: int) -> None:
+    """Enter the tokens of texts that are of no document; they count whatever becomes of the call.
+
+    Raises InvalidInput, BudgetExhausted.
+    """
+    if not is_limited(engine, space):
+        return
+    grant = reserve(engine, space, 0, {"": {b"": tokens}})
+    if grant.failed:
+        raise InvalidInput(f"what was sent is too much: {grant.failed['']}.")
+    if grant.exhausted:
+        raise grant.exhausted
 
 
 def correct(engine: Engine, space: Space, worker: int, tokens: int) -> None:

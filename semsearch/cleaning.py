@@ -2,21 +2,23 @@
 
 - NUL and lone surrogates, which PostgreSQL cannot hold, become U+FFFD in text, title and metadata; offsets stay.
 - An id is 1 to 1,024 bytes of UTF-8 without NUL; a text has at most 20 MB; metadata is a JSON object of at most 64 kB,
-  16 levels deep, without NaN or infinity, and fits the collection's declared fields.
+  16 levels deep, without NaN or infinity, and fits the collection's declared fields. Where the collection has tenants
+  it names one.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, get_args
 
 from semsearch import fields
 from semsearch.errors import InvalidInput
 from semsearch.records import Document, Format
+from semsearch.sources import Broken, Source
 
 MAX_ID_BYTES = 1024
 MAX_TEXT_BYTES = 20 * 2**20
@@ -28,14 +30,70 @@ FORMATS = get_args(Format)
 KEYS = frozenset({"id", "text", "metadata", "title", "format", "embedding"})
 
 
-def document(item: Document | Mapping[str, Any], declared: Mapping[str, fields.FieldType]) -> Document:
-    """The document as it will be stored. Raises InvalidInput naming the document and what is wrong with it."""
+def document(
+    item: Document | Mapping[str, Any], declared: Mapping[str, fields.FieldType], tenant: str | None = None
+) -> Document:
+    """The document as it will be stored; `tenant` is the field that must say whose it is.
+
+    Raises InvalidInput naming the document and what is wrong with it.
+    """
     made = item if isinstance(item, Document) else _from_mapping(item)
     _check_id(made.id)
     try:
-        return _clean(made, declared)
+        cleaned = _clean(made, declared)
+        if tenant is not None and not cleaned.metadata.get(tenant):
+            raise InvalidInput(f"it does not say whose it is: its metadata names a tenant as {tenant!r}.")
+        return cleaned
     except InvalidInput as error:
         raise InvalidInput(f"document {made.id!r}: {error}") from error
+
+
+def of_tenant(item: Any, field: str, tenant: str) -> Any:
+    """The same document, the tenant's as its metadata then says. Raises InvalidInput when that names another."""
+    id, metadata = _get(item, "id"), _get(item, "metadata")
+    if not isinstance(item, Document | Mapping) or not (metadata is None or isinstance(metadata, Mapping)):
+        return item  # which `document` refuses
+    metadata = metadata or {}
+    if metadata.get(field) not in (None, tenant):
+        raise InvalidInput(f"document {id!r:.80}: its metadata names another tenant than {tenant!r:.80} as {field!r}.")
+    marked = {**metadata, field: tenant}
+    return replace(item, metadata=marked) if isinstance(item, Document) else {**item, "metadata": marked}
+
+
+def all_of_tenant(items: Iterable[Any], field: str, tenant: str) -> Iterator[Any]:
+    """The same documents, all of them the tenant's."""
+    return (of_tenant(item, field, tenant) for item in items)
+
+
+@dataclass(frozen=True)
+class Owned:
+    """A source whose documents are one tenant's. Its name says so, that pruning leaves the others' alone."""
+
+    source: Source
+    field: str
+    tenant: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.source.name} ({self.field}: {self.tenant})"
+
+    @property
+    def total(self) -> int | None:
+        return self.source.total
+
+    def __iter__(self) -> Iterator[Document | Broken]:
+        for item in self.source:
+            if isinstance(item, Broken):
+                yield item
+                continue
+            try:
+                yield of_tenant(item, self.field, self.tenant)
+            except InvalidInput as error:
+                yield Broken(self.name, str(error), item.id)
+
+
+def _get(item: Any, key: str) -> Any:
+    return item.get(key) if isinstance(item, Mapping) else getattr(item, key, None)
 
 
 def _from_mapping(item: Mapping[str, Any]) -> Document:

@@ -4,96 +4,116 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-from semsearch import cleaning, embedders, ingest, sources, verify
-from semsearch import fields as declared_fields
-from semsearch.config import Settings
-from semsearch.embedders import Embedder, Tokenizer, checks
-from semsearch.errors import Conflict, InvalidInput, NotFound
-from semsearch.estimate import Estimate, Estimator
+from sqlalchemy import Connection
+
+from semsearch import cleaning, filters, ingest, sources, verify
+from semsearch.contents import Contents, Expected
+from semsearch.embeddings import Embeddings
+from semsearch.errors import InvalidInput, NotFound
+from semsearch.estimate import Estimate
+from semsearch.index_life import IndexLife
+from semsearch.questions import REMEMBERED
 from semsearch.records import Document, Embedding, Hits
-from semsearch.road import OnProgress, Progress, Report, Road
-from semsearch.search import Searcher
-from semsearch.store import blocking, failures, guards, index_build, indexes, removal, source, spaces, status, usage
+from semsearch.request import Options, Target, check_deadline
+from semsearch.road import OnProgress, Report, Road
+from semsearch.store import (
+    blocking,
+    facets,
+    failures,
+    guards,
+    removal,
+    source,
+    spaces,
+    status,
+    tenants,
+    usage,
+)
 from semsearch.store.complaints import translated
-from semsearch.store.connection import Pools
+from semsearch.store.facets import Facet
 from semsearch.store.failures import Choice, Failure, Since
-from semsearch.store.indexes import Index
-from semsearch.store.spaces import Space
 from semsearch.store.status import Status
-from semsearch.store.transactions import in_transaction
+from semsearch.store.transactions import again_when_lost, in_transaction
+from semsearch.structure import Structure
 from semsearch.verify import Verification
 
 
-class Collection:
+class Collection(IndexLife, Structure, Contents, Embeddings):
     """A named set of documents that are searched together. Made by `Database`."""
-
-    def __init__(self, pools: Pools, settings: Settings, space: Space) -> None:
-        self._pools = pools
-        self._settings = settings
-        self._space = space
-        self._searcher = Searcher(pools.searching, space, self._embedder)
-
-    @property
-    def space(self) -> Space:
-        """What the store knows it by."""
-        return self._space
-
-    @property
-    def name(self) -> str:
-        return self._space.name
-
-    @property
-    def model(self) -> str | None:
-        return self._space.model
-
-    @property
-    def dimensions(self) -> int:
-        return self._space.dimensions
-
-    @property
-    def distance(self) -> str:
-        return self._space.distance
-
-    @property
-    def vector_type(self) -> str:
-        return self._space.vector_type
-
-    @property
-    def fields(self) -> dict[str, declared_fields.FieldType]:
-        return self._space.field_types
-
-    @property
-    def chunk_size(self) -> int:
-        return self._space.chunk_size
-
-    @property
-    def chunk_overlap(self) -> int:
-        return self._space.chunk_overlap
 
     @translated
     def put(
         self,
         documents: Iterable[Document | Mapping[str, Any]],
         *,
+        tenant: str | None = None,
         wait: bool = True,
         on_progress: OnProgress | None = None,
     ) -> Report:
         """Insert or replace documents; returns when they are searchable, with wait=False when workers have the task.
 
-        Any iterable will do; it is read in batches. Raises InvalidInput at the first document that cannot be stored
-        (nothing of its batch is), IngestError when some could not be embedded (the others are searchable).
+        Any iterable will do; it is read in batches. With `tenant` all become that tenant's; without it their metadata
+        say whose they are. Raises InvalidInput at the first document that cannot be stored (nothing of its batch is),
+        Conflict at one that is another tenant's, IngestError when some could not be embedded (the others are
+        searchable).
+        """
+        report = self.bring(documents, tenant=tenant, wait=wait, on_progress=on_progress)
+        ingest.raise_failures(report)
+        return report
+
+    @translated
+    def bring(
+        self,
+        documents: Iterable[Document | Mapping[str, Any]],
+        *,
+        tenant: str | None = None,
+        wait: bool = True,
+        within: float | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Report:
+        """As `put`, but what could not be embedded is in the report only.
+
+        With `within` it waits for so many seconds: the report says how many documents are left to workers.
         """
         if isinstance(documents, Document | Mapping):
             raise InvalidInput("put takes a list of documents; put this one in brackets.")
+        return self._bring(self.road(on_progress), documents, tenant, wait=wait, within=within)
+
+    @translated
+    def put_if(
+        self,
+        document: Document,
+        expected: Expected,
+        *,
+        tenant: str | None = None,
+        wait: bool = True,
+        within: float | None = None,
+    ) -> Report:
+        """Put a document that is as expected, or not there yet. Raises PreconditionFailed when it is otherwise.
+
+        Nobody can change it between the look and the change: both are one transaction. Failures are in the report.
+        """
+        road = self.road()
+        road.guard = self._guard(document.id, expected, tenant)
+        return self._bring(road, [document], tenant, wait=wait, within=within)
+
+    def _bring(
+        self,
+        road: Road,
+        documents: Iterable[Document | Mapping[str, Any]],
+        tenant: str | None,
+        *,
+        wait: bool,
+        within: float | None,
+    ) -> Report:
         self._require_own_documents()
-        report = ingest.put(self.road(on_progress), documents, wait=wait)
-        self.tend(report.chunks, build=wait, on_progress=on_progress)
-        ingest.raise_failures(report)
+        if tenant is not None:
+            documents = cleaning.all_of_tenant(documents, tenants.field(self._space, tenant), tenant)
+        report = ingest.put(road, documents, wait=wait, within=within)
+        self.tend(report.chunks, build=wait, on_progress=road.on_progress)
         return report
 
     @translated
@@ -102,18 +122,23 @@ class Collection:
         source: str | Path | sources.Source,
         *,
         options: sources.Options | None = None,
+        tenant: str | None = None,
         wait: bool = True,
+        within: float | None = None,
         prune: bool = False,
         on_progress: OnProgress | None = None,
     ) -> Report:
-        """Bring in a file, a folder or any source; `prune` deletes what it no longer has.
+        """Bring in a file, a folder or any source; `prune` deletes what it no longer has, `tenant` as for `put`,
+        `within` as for `bring`.
 
         Raises nothing for single documents: the report lists those that were broken or could not be embedded.
         """
         self._require_own_documents()
         if isinstance(source, str | Path):
             source = sources.open(source, options or sources.Options())
-        report = ingest.ingest(self.road(on_progress), source, wait=wait, prune=prune)
+        if tenant is not None:
+            source = cleaning.Owned(source, tenants.field(self._space, tenant), tenant)
+        report = ingest.ingest(self.road(on_progress), source, wait=wait, within=within, prune=prune)
         self.tend(report.chunks, build=wait, on_progress=on_progress)
         return report
 
@@ -144,21 +169,85 @@ class Collection:
         *,
         embedding: Sequence[float] | Embedding | None = None,
         document_id: str | None = None,
-        top_k: int = 10,
-        filter: Mapping[str, Any] | None = None,
+        **options: Unpack[Options],
     ) -> Hits:
         """The chunks nearest to a text, an embedding or a document: `top_k` of them, or all that match the filter.
 
-        Raises InvalidInput, FilterError, NotFound, ModelUnavailable.
+        `semsearch.request.Options` lists the options. Raises InvalidInput, FilterError, NotFound, ModelUnavailable,
+        DeadlineExceeded.
         """
-        return self._searcher.search(query, embedding=embedding, document_id=document_id, top_k=top_k, filter=filter)
+        return self._searcher.search(Target(query, embedding, document_id), **options)
 
     @translated
-    def get(self, id: str) -> Document:
-        """The document as it was put, or as the attached table has it now. Raises NotFound, InvalidInput."""
+    def search_many(self, queries: Sequence[str], **options: Unpack[Options]) -> list[Hits]:
+        """The answers to several texts, which the model is given in one batch; options as for `search`."""
+        if isinstance(queries, str) or not isinstance(queries, Sequence):
+            raise InvalidInput("search_many takes a list of queries; put this one in brackets.")
+        for query in queries:
+            self._searcher.questions.check(query, needed=True)
+        found: list[Hits] = []
+        for start in range(0, len(queries), REMEMBERED):
+            some = queries[start : start + REMEMBERED]
+            if options.get("mode") != "text":
+                self._searcher.questions.prepare(some)
+            found += [self._searcher.search(Target(query), **options) for query in some]
+        return found
+
+    @translated
+    def recommend(
+        self,
+        positive: Sequence[str] = (),
+        negative: Sequence[str] = (),
+        *,
+        positive_texts: Sequence[str] = (),
+        negative_texts: Sequence[str] = (),
+        **options: Unpack[Options],
+    ) -> Hits:
+        """The chunks nearest to examples and far from others, which are documents by id, or texts.
+
+        The examples themselves are left out. Options as for `search`. Raises the same.
+        """
+        examples = [positive, negative, positive_texts, negative_texts]
+        if any(isinstance(given, str) for given in examples):
+            raise InvalidInput("recommend takes lists of examples; put this one in brackets.")
+        if not any(examples):
+            raise InvalidInput("recommend takes at least one example.")
+        return self._searcher.search(Target(None, None, None, *map(tuple, examples)), **options)
+
+    @translated
+    def facets(
+        self,
+        names: Sequence[str],
+        *,
+        filter: Mapping[str, Any] | None = None,
+        tenant: str | None = None,
+        limit: int = 10,
+        deadline: float | None = None,
+    ) -> dict[str, Facet]:
+        """How many documents have which values at declared fields or other keys of the metadata, by name.
+
+        The `limit` most frequent values of each. With a filter, of the documents of which a chunk matches it. Raises
+        InvalidInput, FilterError, DeadlineExceeded after `deadline` seconds.
+        """
+        check_deadline(deadline)
+        condition = self._searcher.condition(filter, tenant)
+        by_chunk = filter is not None and filters.reads_text(filters.parse(filter))
+        pool = self._pools.searching
+        count = functools.partial(
+            facets.counts, pool, self._space, names, condition, limit, by_chunk=by_chunk, deadline=deadline
+        )
+        return again_when_lost(pool, count)
+
+    @translated
+    def get(self, id: str, *, tenant: str | None = None) -> Document:
+        """The document as it was put, or as the attached table has it now. Raises NotFound, InvalidInput.
+
+        A collection with tenants requires `tenant`; another tenant's document is as if it were not there.
+        """
+        tenants.required(self._space, tenant)
         with self._pools.writing.connect() as connection:
             found = source.read(connection, self._space, [id])[0] if cleaning.is_id(id) else None
-        if found is None or found.document is None:
+        if found is None or found.document is None or not tenants.owns(self._space, tenant, found.document.metadata):
             raise NotFound(f"document {id!r:.80} does not exist in collection {self.name!r}.")
         if found.refusal:
             raise InvalidInput(f"document {id!r:.80} cannot be read: {found.refusal}.")
@@ -166,12 +255,27 @@ class Collection:
         return replace(found.document, metadata=dict(found.document.metadata))
 
     @translated
-    def delete(self, ids: Iterable[str]) -> int:
-        """Delete documents with their chunks, in one transaction; returns how many there were."""
+    def delete(self, ids: Iterable[str], *, tenant: str | None = None) -> int:
+        """Delete documents with their chunks, in one transaction; returns how many there were.
+
+        With `tenant` only those that are that tenant's.
+        """
         if isinstance(ids, str):
             raise InvalidInput(f"delete takes a list of ids; did you mean [{ids!r}]?")
-        possible = [id for id in ids if cleaning.is_id(id)]
-        return in_transaction(self._pools.writing, lambda connection: removal.remove(connection, self._space, possible))
+        possible, only = [id for id in ids if cleaning.is_id(id)], tenants.owned(self._space, tenant)
+        remove = functools.partial(removal.remove, space=self._space, ids=possible, only=only)
+        return in_transaction(self._pools.writing, remove)
+
+    @translated
+    def delete_if(self, id: str, expected: Expected, *, tenant: str | None = None) -> int:
+        """Delete a document that is as expected; returns 1, or 0 when none is there. Raises PreconditionFailed."""
+        only = tenants.owned(self._space, tenant)
+
+        def remove(connection: Connection) -> int:
+            self._expect(connection, id, expected, tenant)
+            return removal.remove(connection, self._space, [id], only)
+
+        return in_transaction(self._pools.writing, remove)
 
     @translated
     def delete_all(self) -> int:
@@ -232,38 +336,6 @@ class Collection:
             return failures.act(connection, self._space, "purge_failures", choice)
 
     @translated
-    def indexes(self) -> list[Index]:
-        """The ANN indexes, also invalid ones that an interrupted build left."""
-        with self._pools.writing.connect() as connection:
-            return indexes.every(connection, self._space)
-
-    @translated
-    def create_index(
-        self,
-        kind: str = "hnsw",
-        *,
-        m: int = 16,
-        ef_construction: int = 64,
-        lists: int | None = None,
-        on_progress: OnProgress | None = None,
-    ) -> None:
-        """Build the ANN index now. Without this it is built by itself after a load that makes it worthwhile.
-
-        Raises InvalidInput, Conflict when there is one.
-        """
-        options = index_build.Options(kind, m, ef_construction, lists)
-        tell = (lambda done, total: on_progress(Progress("index", done, total))) if on_progress else None
-        index_build.build(self._pools.address, self._pools.writing, self._space, options, tell)
-        self._searcher.forget()
-
-    @translated
-    def drop_index(self) -> list[str]:
-        """Drop the ANN index; searches are exact from then on. Raises NotFound without one."""
-        dropped = index_build.drop(self._pools.writing, self._pools.address, self._space)
-        self._searcher.forget()
-        return dropped
-
-    @translated
     def set_token_budget(self, tokens: int | None) -> None:
         """Send at most so many tokens a day (UTC) to the model, from now on; None lifts the limit.
 
@@ -279,62 +351,3 @@ class Collection:
     def _require_own_documents(self) -> None:
         if self._space.attachment is not None:
             raise guards.attached_elsewhere(self.name, self._space.attachment)
-
-    def estimator(self, on_progress: OnProgress | None) -> Estimator:
-        """Tells what work on this collection would cost."""
-        pools, tokenizer = self._pools, functools.cache(self._tokenizer)
-        return Estimator(pools.writing, self._space, tokenizer, self._embedder, on_progress)
-
-    def _tokenizer(self) -> Tokenizer:
-        model = self._space.model or ""
-        return self._embedder() if embedders.is_local(model) else embedders.tokenizer(model, self._settings)
-
-    def _embedder(self) -> Embedder:
-        space = self._space
-        if space.model is None:
-            raise InvalidInput(f"collection {space.name!r} has no model.")
-        embedder = embedders.load(space.model, self._settings, dimensions=space.asked_dimensions)
-        if embedder.fingerprint != space.fingerprint or not self._answers_as_before(embedder):
-            raise Conflict(
-                f"model {space.model!r} is not what it was when collection {space.name!r} was created: its weights or "
-                "settings have changed, and new embeddings would not be comparable with the stored ones. Bring the "
-                "old model back, or create a new collection."
-            )
-        return embedder
-
-    def _answers_as_before(self, embedder: Embedder) -> bool:
-        """Whether the known text still becomes what it was; a difference is believed only when asked anew."""
-        probe = embedder.probe()
-        if probe is None:
-            return True
-        with self._pools.writing.connect() as connection:
-            stored = spaces.probe(connection, self._space)
-        if stored is None or checks.same(probe, stored):
-            return True
-        again = embedder.probe(fresh=True)
-        return again is not None and checks.same(again, stored)
-
-    def road(self, on_progress: OnProgress | None = None) -> Road:
-        """A run on the way in."""
-        pools = self._pools
-        return Road(pools.address, pools.writing, self._space, self._embedder, on_progress)
-
-    @translated
-    def tend(self, chunks: int, *, build: bool = True, on_progress: OnProgress | None = None) -> bool:
-        """After a load of so many chunks: the index once there is enough to need it, else fresh statistics if it was
-        a large one.
-
-        Returns whether the index was built.
-        """
-        with self._pools.writing.connect() as connection:
-            due = build and chunks > 0 and indexes.due(connection, self._space)
-            large = chunks >= max(1000, indexes.rows(connection, self._space) // 10)  # as autovacuum sees it
-        if due:
-            kind = self._space.index_kind
-            with suppress(Conflict):  # another process has finished a load, too, and is just building it
-                self.create_index("hnsw" if kind == "auto" else kind, on_progress=on_progress)
-                return True
-        elif large:
-            with self._pools.writing.begin() as connection:
-                indexes.analyze_roughly(connection, self._space)
-        return False

@@ -68,6 +68,16 @@ class Settings(BaseSettings):
         description="Another server that speaks OpenAI's protocol; `OPENAI_BASE_URL` is read too.",
     )
 
+    query_cache_size: int = Field(
+        10_000, ge=1, description="How many embeddings of queries are kept in the database; the oldest go."
+    )
+    query_cache_days: int = Field(
+        30,
+        ge=1,
+        le=36_500,
+        description="For how many days an embedding of a query is kept after it was last asked for.",
+    )
+
     def __init__(self, **values: Any) -> None:
         try:
             super().__init__(**values)

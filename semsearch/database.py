@@ -10,17 +10,31 @@ from typing import Any, Self
 
 from semsearch import chunking, embedders, ingest
 from semsearch import fields as declared_fields
+from semsearch.administration import Administration
 from semsearch.collection import Collection
 from semsearch.config import Settings
 from semsearch.embedders import Embedder
 from semsearch.errors import Conflict, InvalidInput
 from semsearch.estimate import Estimate, planned
 from semsearch.road import OnProgress
-from semsearch.store import attachments, embedding_cache, indexes, migrate, spaces, usage
+from semsearch.store import (
+    attachments,
+    creation,
+    embedding_cache,
+    index_advice,
+    index_statements,
+    indexes,
+    migrate,
+    server_memory,
+    spaces,
+    tenants,
+    usage,
+)
 from semsearch.store.attachments import Wish
 from semsearch.store.complaints import translated
 from semsearch.store.connection import Address, Pools
 from semsearch.store.embedding_cache import Stored
+from semsearch.store.index_advice import Advice, Data
 from semsearch.store.spaces import Space
 from semsearch.store.status import Status
 
@@ -41,7 +55,7 @@ def connect(url: str | None = None, *, settings: Settings | None = None) -> Data
     return Database(settings)
 
 
-class Database:
+class Database(Administration):
     """A PostgreSQL database with semsearch's schema. Close it, or use it in a `with` block."""
 
     @translated
@@ -70,27 +84,51 @@ class Database:
         chunk_size: int | None = None,
         chunk_overlap: int | None = None,
         index: str = "auto",
+        quantization: str | None = None,
+        index_dimensions: int | None = None,
         cache: bool = False,
         token_budget: int | None = None,
+        language: str | None = "english",
+        tenant: str | None = None,
     ) -> Collection:
         """Make a collection. Without a model it takes given embeddings only, of so many dimensions.
 
         With `cache` embeddings are kept by text beside the collection, so that to embed the same text again costs
         nothing. `token_budget` is how many tokens a day (UTC) may be sent to the model; the rest waits.
 
+        `language` is the text search configuration for words ("simple" for any language; None: no full text, which
+        saves its room). `tenant` names the declared text field whose value every search must then give.
+
+        `quantization` ("halfvec" or "binary") and `index_dimensions` (the first so many, for models trained to bear
+        that) make the index smaller; hits are then ordered by their stored embeddings. Left out, an index is exactly
+        of the embeddings, as far as pgvector's limits allow.
+
         The model is loaded and asked once here, so that a wrong name, key or `dimensions` shows before anything is
         paid for. Raises InvalidInput, Conflict, ModelUnavailable.
         """
         declared = declared_fields.validate(fields or {})
+        tenants.check_declared(tenant, declared)
         with self._pools.writing.connect() as connection:
-            spaces.check_name(connection, name)
+            creation.check_name(connection, name)
         embedder = embedders.load(model, self.settings, dimensions=dimensions) if model else None
         values = _settings(embedder, dimensions, distance, vector_type, chunk_size, chunk_overlap, index)
+        wished = {"quantization": quantization, "dimensions": index_dimensions}
+        values["index_settings"] = {name: value for name, value in wished.items() if value is not None}
         if model is None and (cache or token_budget is not None):
             raise InvalidInput("cache and token_budget are for collections with a model.")
         usage.check_budget(token_budget)
         with self._pools.writing.begin() as connection:
-            space = spaces.create(connection, name, declared, cached=cache, token_budget=token_budget, **values)
+            space = creation.create(
+                connection,
+                name,
+                declared,
+                cached=cache,
+                token_budget=token_budget,
+                language=language,
+                tenant=tenant,
+                **values,
+            )
+            index_statements.settled(space, index_statements.wished(space))
         return self._open(space)
 
     @translated
@@ -116,7 +154,7 @@ class Database:
     def drop_collection(self, name: str) -> None:
         """Remove a collection with its documents, chunks and index. Raises NotFound."""
         with self._pools.writing.begin() as connection:
-            spaces.drop(connection, spaces.find(connection, name))
+            creation.drop(connection, spaces.find(connection, name))
 
     @translated
     def attach(
@@ -144,13 +182,14 @@ class Database:
         wish = Wish(table, _names(text), None if id is None else _names(id), title, _names(metadata))
         with self._pools.writing.connect() as connection:
             attachments.check(connection, wish)
-            is_new = not spaces.is_there(connection, name)
+            is_new = not creation.is_there(connection, name)
         if settings and not is_new:
             raise Conflict(EXISTS.format(name))
         if is_new:
             self.create_collection(name, **settings)
         try:
             with self._pools.writing.begin() as connection:
+                tenants.check_attached(spaces.find(connection, name), wish.metadata)
                 attachments.attach(connection, name, wish)
         except BaseException:
             if is_new:
@@ -178,7 +217,7 @@ class Database:
         wish = Wish(table, _names(text), None if id is None else _names(id), title, _names(metadata))
         with self._pools.writing.connect() as connection:
             attachment = attachments.check(connection, wish)
-            there = spaces.find(connection, name) if spaces.is_there(connection, name) else None
+            there = spaces.find(connection, name) if creation.is_there(connection, name) else None
         if there and settings:
             raise Conflict(EXISTS.format(name))
         space = replace(there, attachment=attachment) if there else planned(name, attachment, self.settings, **settings)
@@ -192,6 +231,16 @@ class Database:
         """
         with self._pools.writing.begin() as connection:
             attachments.detach(connection, spaces.find(connection, name).name)
+
+    @translated
+    def advise_index(
+        self, rows: int, dimensions: int, *, distance: str = "cosine", vector_type: str | None = None
+    ) -> Advice:
+        """Which index so many embeddings would deserve on this server, and what it would take. Raises InvalidInput."""
+        _one_of("distance", distance, DISTANCES)
+        data = Data(rows, dimensions, distance, vector_type or ("vector" if dimensions < HALFVEC_FROM else "halfvec"))
+        with self._pools.writing.connect() as connection:
+            return index_advice.advise(data, server_memory.look(connection))
 
     @translated
     def cache(self) -> list[Stored]:

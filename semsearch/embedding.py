@@ -86,8 +86,10 @@ def whole(document: Document) -> Chunk:
 
 
 def check_fits(space: Space, embeddings: Embedding) -> None:
-    """Raise UnusableEmbedding for what the space's vector type turns into infinity (from 65,520 on) or into zero."""
-    if space.vector_type == "vector":
+    """Raise UnusableEmbedding for what half precision turns into infinity (from 65,520 on) or into zero, where the
+    embeddings are stored in it, or will be indexed in it.
+    """
+    if not space.is_half:
         return
     with np.errstate(over="ignore", under="ignore"):
         half = embeddings.astype(np.float16)

@@ -3,10 +3,19 @@
 SemsearchError
 ├── InvalidInput            what was asked for makes no sense as it stands
 │   ├── FilterError         a filter; names the path inside it
-│   └── IngestError         some documents could not be ingested; the others are searchable
+│   ├── IngestError         some documents could not be ingested; the others are searchable
+│   ├── TooLarge            more was sent at once than is taken
+│   ├── TooSlow             what was announced did not arrive in time
+│   └── UnsupportedMedia    it was sent in a form that is not read here
+├── Unauthorized            a key is needed, or the one that was given is not valid (any more)
+├── Forbidden               the key is valid, and not enough for this
 ├── NotFound                a collection, document, model or file that is not there
 ├── Conflict                it exists already, or differs from what is there
-│   └── CollectionChanged   a table was attached to the collection, or detached from it, since it was opened
+│   ├── CollectionChanged   a table was attached to the collection, or detached from it, since it was opened
+│   └── PreconditionFailed  it is not in the state in which it was to be changed
+├── DeadlineExceeded        a search took longer than it was given
+├── Overloaded              too much is asked at once; the same may be asked again a little later
+│   └── TooManyRequests     one caller asks more than its share
 ├── DatabaseUnavailable     no connection, or the server cannot do what is needed
 │   └── SchemaMismatch      the database is behind or ahead of this program
 └── ModelUnavailable        the embedding model cannot be loaded or called
@@ -57,6 +66,36 @@ class IngestError(InvalidInput):
         self.reasons = reasons
 
 
+class TooLarge(InvalidInput):
+    """More was sent at once than is taken."""
+
+    code = "too_large"
+
+
+class TooSlow(InvalidInput):
+    """What was announced did not arrive in time."""
+
+    code = "too_slow"
+
+
+class UnsupportedMedia(InvalidInput):
+    """It was sent in a form that is not read here."""
+
+    code = "unsupported_media"
+
+
+class Unauthorized(SemsearchError):
+    """A key is needed, or the one that was given is not valid: unknown, expired or revoked."""
+
+    code = "unauthorized"
+
+
+class Forbidden(SemsearchError):
+    """The key is valid, and not enough for what was asked."""
+
+    code = "forbidden"
+
+
 class NotFound(SemsearchError):
     """A collection, document, model or file that is not there."""
 
@@ -73,6 +112,34 @@ class CollectionChanged(Conflict):
     """A table was attached to the collection, or detached from it, since it was opened; open it again."""
 
     code = "collection_changed"
+
+
+class PreconditionFailed(Conflict):
+    """It is not in the state in which it was to be changed."""
+
+    code = "precondition_failed"
+
+
+class DeadlineExceeded(SemsearchError):
+    """A search took longer than its deadline."""
+
+    code = "deadline_exceeded"
+
+
+class Overloaded(SemsearchError):
+    """Too much is asked at once: ask again in `retry_after` seconds."""
+
+    code = "overloaded"
+
+    def __init__(self, message: str, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class TooManyRequests(Overloaded):
+    """One caller asks more than its share."""
+
+    code = "too_many_requests"
 
 
 class DatabaseUnavailable(SemsearchError):

@@ -38,7 +38,7 @@ Value = str | int | float | date | datetime
 MAX_FIELDS = 64
 MAX_TEXT_BYTES = 1024
 RESERVED = frozenset({
-    "document_id", "ordinal", "text", "metadata", "heading", "embedding", "distance", "start", "end",
+    "document_id", "ordinal", "text", "metadata", "heading", "embedding", "distance", "start", "end", "terms",
 })  # fmt: skip
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,47}")
@@ -202,11 +202,18 @@ def generated_column(number: int, name: str, type_: FieldType) -> sa.Column[Any]
 
     It is NULL where the key is missing, null or of another type; no value of the metadata makes it raise.
     """
-    return sa.Column(f"field_{number}", sql_type(type_), sa.Computed(_generated(_name(name), type_), persisted=True))
+    made = _generated(sa.column("metadata", JSONB()), _name(name), type_)
+    return sa.Column(f"field_{number}", sql_type(type_), sa.Computed(made, persisted=True))
 
 
-def _generated(name: str, type_: FieldType) -> ColumnElement[Any]:
-    item = sa.column("metadata", JSONB()).op("->", return_type=JSONB())(sa.literal(name, sa.Text()))
+def expression(metadata: ColumnElement[Any], name: str, type_: FieldType) -> ColumnElement[Any]:
+    """The same value without a column to hold it, for an index on the expression and the filters that it serves."""
+    made = sa.type_coerce(_generated(metadata, _name(name), type_), sql_type(type_))
+    return sa.type_coerce(sa.collate(made, "C"), sql_type(type_)) if type_ == "text" else made
+
+
+def _generated(metadata: ColumnElement[Any], name: str, type_: FieldType) -> ColumnElement[Any]:
+    item = metadata.op("->", return_type=JSONB())(sa.literal_column(f"'{name}'", sa.Text()))
     text = item.op("#>>", return_type=sa.Text())(sa.literal_column("'{}'"))
     number = sa.cast(item, sa.Numeric())
     match type_:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from sqlalchemy import Connection, Engine, text
@@ -11,22 +11,29 @@ from semsearch.embedders import checks
 from semsearch.embedding import check_fits, given_hash
 from semsearch.errors import InvalidInput, UnusableEmbedding
 from semsearch.records import Document, Embedding
+from semsearch.road import Guard, unguarded
 from semsearch.store import binary_copy, chunks, documents, tasks
 from semsearch.store.spaces import Space
 from semsearch.store.transactions import in_transaction
 
 
-def put(engine: Engine, space: Space, batch: Sequence[Document], source: str | None) -> documents.Put:
+def put(
+    engine: Engine, space: Space, batch: Sequence[Document], source: str | None, guard: Guard = unguarded
+) -> documents.Put:
     """Store documents with their embeddings; they are searchable when it returns. Raises InvalidInput.
 
     They are taken to be new, which costs nothing to find out: COPY goes into the documents first, and stops there at
     the first that is not.
     """
     embeddings = _embeddings(space, batch)
+
+    def guarded(store: Callable[..., documents.Put]) -> Callable[[Connection], documents.Put]:
+        return lambda connection: guard(connection, lambda: store(connection, space, batch, source, embeddings))
+
     try:
-        return in_transaction(engine, lambda connection: _insert(connection, space, batch, source, embeddings))
+        return in_transaction(engine, guarded(_insert))
     except chunks.CONFLICTS:
-        return in_transaction(engine, lambda connection: _replace(connection, space, batch, source, embeddings))
+        return in_transaction(engine, guarded(_replace))
 
 
 def _insert(

@@ -7,6 +7,7 @@ transaction that stores its embeddings. Whoever is killed, the next run goes on.
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -35,20 +36,31 @@ SWEEP = 10  # looks between sweeps for workers that died
 Item = Document | Mapping[str, Any]  # what users put
 
 
-def ingest(road: Road, source: Source, *, wait: bool = True, prune: bool = False) -> Report:
+def ingest(
+    road: Road, source: Source, *, wait: bool = True, within: float | None = None, prune: bool = False
+) -> Report:
     """Bring a source in; `prune` deletes what it no longer has. Broken items are reported and stay as they were."""
     road.total = source.total
     with _reported(road) as begun, documents.Seen() as seen:
-        _bring(road, in_batches(source), source.name, wait, seen if prune else None)
+        if wait and within is not None:
+            _bring_within(road, in_batches(source), source.name, within, seen if prune else None)
+        else:
+            _bring(road, in_batches(source), source.name, wait, seen if prune else None)
         if prune:
             _prune(road, seen, source.name, begun)
     return road.report
 
 
-def put(road: Road, items: Iterable[Item], *, wait: bool = True) -> Report:
-    """Bring documents in; returns when they are searchable, or with wait=False when their tasks are written."""
+def put(road: Road, items: Iterable[Item], *, wait: bool = True, within: float | None = None) -> Report:
+    """Bring documents in; returns when they are searchable, or with wait=False when their tasks are written.
+
+    With `within` it waits for so many seconds, and for no others than these: the report says how many still wait.
+    """
     with _reported(road):
-        _bring(road, in_batches(items), None, wait, None)
+        if wait and within is not None:
+            _bring_within(road, in_batches(items), None, within, None)
+        else:
+            _bring(road, in_batches(items), None, wait, None)
     return road.report
 
 
@@ -124,6 +136,50 @@ def _bring(
         _wait_for_others(road, worker)
 
 
+def _bring_within(
+    road: Road,
+    batches: Iterable[Sequence[Item | Broken]],
+    source: str | None,
+    seconds: float,
+    seen: documents.Seen | None,
+) -> None:
+    """Work until these documents wait no more, but no longer. What the model has by then is stored, the rest left."""
+    ids: list[str] = []
+    for batch in batches:
+        _take(road, batch, source, seen)
+        ids += [item["id"] if isinstance(item, Mapping) else item.id for item in batch if not isinstance(item, Broken)]
+    stop = threading.Event()
+
+    def look(*_: object) -> None:
+        road.report.waiting = in_transaction(road.engine, lambda connection: tasks.waiting(connection, road.space, ids))
+        if not road.report.waiting:
+            stop.set()
+
+    look()
+    if not stop.is_set():
+        road.on_stored = look
+        with leases.Worker(road.address) as worker, _set_after(stop, seconds):
+            for turn in itertools.count():
+                if turn % SWEEP == 0:
+                    in_transaction(road.engine, leases.release_dead)
+                if not pipeline.do(road, worker, stop):
+                    stop.wait(POLL)
+                look()
+                if stop.is_set():
+                    return
+
+
+@contextmanager
+def _set_after(event: threading.Event, seconds: float) -> Iterator[None]:
+    timer = threading.Timer(seconds, event.set)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def in_batches(items: Iterable[Item | Broken]) -> Iterator[list[Item | Broken]]:
     """Batches bounded in number and in bytes, so that memory is, too."""
     batch: list[Item | Broken] = []
@@ -172,7 +228,7 @@ def cleaned(space: Space, batch: Sequence[Item | Broken], source: str | None) ->
             if isinstance(item, Broken):
                 broken.append(item)
             else:
-                document = cleaning.document(item, space.field_types)
+                document = cleaning.document(item, space.field_types, space.tenant)
                 fresh[document.id] = document
         except InvalidInput as error:
             if source is None:
@@ -190,14 +246,15 @@ def _store(road: Road, batch: Sequence[Document], source: str | None) -> int:
             f"{plain[0].id!r} has none."
         )
     if bringing:
-        _count(road.report, given.put(road.engine, road.space, bringing, source), len(bringing))
+        done = given.put(road.engine, road.space, bringing, source, road.guard)
+        _count(road.report, done, len(bringing))
         road.report.chunks += len(bringing)
     if not plain:
         return len(bringing)
     rows = [documents.encode(document, source) for document in plain]
 
     def put(connection: Connection) -> tuple[documents.Put, int]:
-        done = documents.put(connection, road.space, rows)
+        done = road.guard(connection, lambda: documents.put(connection, road.space, rows))
         return done, failures.enqueue(connection, road.space, [document.id for document in plain])
 
     done, again = in_transaction(road.engine, put)

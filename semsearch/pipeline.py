@@ -77,10 +77,10 @@ class Pace:
             self.chunks = min(wanted, self.chunks * 2, MOST)
 
 
-def do(road: Road, worker: leases.Worker) -> int:
-    """Bring documents up to date until none can be claimed; returns how many were claimed."""
+def do(road: Road, worker: leases.Worker, stop: threading.Event | None = None) -> int:
+    """Bring documents up to date until none can be claimed, or `stop` is set; returns how many were claimed."""
     try:
-        return Pipeline(worker).run(lambda: [road])
+        return Pipeline(worker, stop).run(lambda: [road])
     except Halted as halted:
         raise halted.error from halted.error.__cause__
 

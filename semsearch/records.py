@@ -47,10 +47,27 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
-    """One answer. The smaller the distance, the nearer; `text` is `document.text[start:end]`."""
+class Neighbour:
+    """A chunk beside a hit: `text` is `document.text[start:end]`, which may overlap that of the next."""
 
-    distance: float
+    ordinal: int
+    start: int
+    end: int
+    heading: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One answer. The smaller the distance, the nearer (None where only words were looked for); `text` is
+    `document.text[start:end]`.
+
+    `score` orders the hits where something else than the distance does (words, fusion, rerank, boosts): larger is
+    better. `highlight` are the offsets, within `text`, of the sentence that answers best; `before` and `after` the
+    neighbouring chunks. They are there where they were asked for.
+    """
+
+    distance: float | None
     document_id: str
     ordinal: int
     text: str
@@ -58,19 +75,33 @@ class Hit:
     heading: str
     start: int
     end: int
+    score: float | None = None
+    highlight: tuple[int, int] | None = None
+    before: tuple[Neighbour, ...] = ()
+    after: tuple[Neighbour, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Hits(Sequence[Hit]):
-    """The answers to one query, nearest first: as many as `top_k`, or all that match.
+    """The answers to one query, best first: as many as `top_k`, or all that match.
 
-    `plan` is how they were found: `exact` compares every matching chunk, `ann` walks the index. `sql` is the
-    statement as PostgreSQL received it, with numbered parameters.
+    `plan` is how the nearest were found: `exact` compares every matching chunk, `ann` walks the index, `text` looks
+    for words only. `sql` is the statement as PostgreSQL received it, with numbered parameters. `seen` chunks were
+    compared: those that match, of an exact plan; of a walk at least so many.
+
+    `complete` says that no more could have come: it is false only when a deadline ended the search, when words that
+    are in very many documents were not followed into all of them, or behind the last of the `candidates`. `next` goes
+    on behind the last hit, given to the same search as `after`; None when there is nothing more. `explanation` is
+    there when it was asked for.
     """
 
     hits: tuple[Hit, ...]
-    plan: Literal["exact", "ann"]
+    plan: Literal["exact", "ann", "text"]
     sql: str
+    seen: int = 0
+    complete: bool = True
+    next: str | None = None
+    explanation: str | None = None
 
     @overload
     def __getitem__(self, index: SupportsIndex) -> Hit: ...

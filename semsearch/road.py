@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from semsearch.embedders import Embedder
 from semsearch.sources import Broken
 from semsearch.store.connection import Address
+from semsearch.store.documents import Put
 from semsearch.store.spaces import Space
 
 
@@ -23,19 +24,27 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
+Guard = Callable[[Connection, Callable[[], Put]], Put]
+
+
+def unguarded(connection: Connection, store: Callable[[], Put]) -> Put:
+    """Documents are stored whatever there is already."""
+    return store()
 
 
 @dataclass
 class Report:
     """What became of what was put.
 
-    `chunks` were stored; `embedded` texts went to the model, `cached` ones did not have to: the cache had them.
+    `chunks` were stored; `embedded` texts went to the model, `cached` ones did not have to: the cache had them. So many
+    documents are `waiting` where the time was over before they were embedded.
     """
 
     added: int = 0
     changed: int = 0
     unchanged: int = 0
     deleted: int = 0
+    waiting: int = 0
     chunks: int = 0
     embedded: int = 0
     cached: int = 0
@@ -65,7 +74,10 @@ class Stored:
 
 @dataclass
 class Road:
-    """One run on the way in, for one collection. `embedder` loads the model when it is first called."""
+    """One run on the way in, for one collection. `embedder` loads the model when it is first called.
+
+    `guard` surrounds what is done in the transaction that stores documents: it raises where it may not be done.
+    """
 
     address: Address
     engine: Engine
@@ -76,6 +88,7 @@ class Road:
     report: Report = field(default_factory=Report)
     done: int = 0
     on_stored: Callable[[Stored], None] | None = None
+    guard: Guard = unguarded
 
     def tell(self, more: int) -> None:
         self.done += more

@@ -1,169 +1,221 @@
-"""The way out: a query becomes an embedding, a filter, a plan (exact or ann), one SQL statement, and hits.
+"""The way out: a query becomes an embedding, a filter, a plan, one SQL statement, and hits.
 
-Answers are complete: as many hits as `top_k`, or all that match. The index is asked with an iterative scan; when the
-filter leaves so few chunks that comparing them all is cheaper, or the index comes back short, all are compared.
+    query -> embedding -> condition -> pool of the best (exact, ann, words, or meaning and words)
+          -> rerank -> boosts -> diversity -> documents -> threshold -> page -> highlights, neighbours
+
+Answers are complete: as many hits as `top_k`, or all that match. Where something behind the pool leaves too few (hits
+of one document, pages further on), a larger pool is fetched.
 """
 
 from __future__ import annotations
 
-import math
+import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Unpack
 
-import numpy as np
-from sqlalchemy import ColumnElement, Engine, and_
+from sqlalchemy import ColumnElement, Engine, and_, not_
 
-from semsearch import cleaning, filters
-from semsearch.embedders import Embedder, checks
-from semsearch.embedding import check_fits
-from semsearch.errors import InvalidInput, NotFound, UnusableEmbedding
-from semsearch.records import Embedding, Hits
-from semsearch.store import indexes, queries, query_cache, spaces
+from semsearch import explanation, filters, pages, refining
+from semsearch.embedders import Embedder
+from semsearch.errors import InvalidInput
+from semsearch.planner import Planner, State
+from semsearch.questions import Questions
+from semsearch.ranking import boost_syntax
+from semsearch.ranking.boosts import DecayBoost
+from semsearch.records import Hits
+from semsearch.refining import Refiner
+from semsearch.request import MAX_CANDIDATES, MAX_RERANKED, Options, Request, Target
+from semsearch.rerankers import Reranker
+from semsearch.retrieval import Asked, Known, Pool, Retrieval, Where
+from semsearch.store import calibration, indexes, query_cache, samples, spaces, tenants
+from semsearch.store.deadlines import Deadline, kept
+from semsearch.store.documents import any_of
+from semsearch.store.indexes import Index
 from semsearch.store.spaces import Space
 from semsearch.store.transactions import again_when_lost
 
-MAX_TOP_K = 1000  # hnsw.ef_search goes no further (pgvector README, "Query Options")
-MAX_QUERY_BYTES = 32 * 2**10
-REMEMBERED = 256  # queries whose embeddings a searcher keeps
 STATE_AGE = 10.0  # seconds for which what we know of the index is believed
-
-
-@dataclass(frozen=True)
-class State:
-    """The valid ANN index, if any, and about how many chunks there are."""
-
-    kind: str | None
-    rows: int
+MET = 256  # conditions that are kept
+DEEPER = 4  # times as large is the next pool, where one left too few
 
 
 @dataclass
 class Searcher:
-    """Answers queries on one collection. `embedder` loads the model when it is first called."""
+    """Answers queries on one collection. `embedder` and `reranker` load a model when they are first called."""
 
     engine: Engine
     space: Space
     embedder: Callable[[], Embedder]
+    reranker: Callable[[str], Reranker]
+    limits: query_cache.Limits = field(default_factory=query_cache.Limits)
     _state: State | None = None
     _looked: float = 0.0
-    _asked: dict[str, Embedding] = field(default_factory=dict)
+    _own: Mapping[str, Index] = field(default_factory=dict)  # of tenants, by name
+    _met: dict[str, Where] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def search(
-        self,
-        query: str | None = None,
-        *,
-        embedding: Sequence[float] | Embedding | None = None,
-        document_id: str | None = None,
-        top_k: int = 10,
-        filter: Mapping[str, Any] | None = None,
-    ) -> Hits:
-        """The nearest chunks to a text, an embedding, or a document (which is itself left out of the hits)."""
-        if sum(given is not None for given in (query, embedding, document_id)) != 1:
-            raise InvalidInput("a search takes one of query, embedding and document_id.")
-        if not isinstance(top_k, int) or isinstance(top_k, bool) or not 1 <= top_k <= MAX_TOP_K:
-            raise InvalidInput(f"top_k is a whole number from 1 to {MAX_TOP_K}; got {top_k!r}.")
-        condition = self._condition(filter, document_id)
+    def __post_init__(self) -> None:
+        self.planner = Planner(self.engine, self.space)
+        self.questions = Questions(self.engine, self.space, self.embedder, self.limits)
+        self.refiner = Refiner(self.engine, self.space, self.embedder, self.reranker)
+        self.known = Known(self.space)
+        self.sampler = samples.Sampler(self.engine, self.space)
+
+    def search(self, target: Target, *, sampled: bool = True, **options: Unpack[Options]) -> Hits:
+        """The best chunks for a target: `top_k` of them, or all that match; `sampled` when a user asks."""
+        request = Request.of(options)
+        deadline = Deadline(request.deadline)
+        self._check(target, request)
+        where = self._where(request, self.questions.excluded(target))
 
         def answer() -> Hits:
-            if query is not None:
-                asked = self.embed(query)
-            elif document_id is not None:
-                asked = self._of_document(document_id)
-            else:
-                asked = self._checked(embedding)
-            return self._answer(asked, condition, top_k)
+            with kept(deadline):
+                embedding = (
+                    None if request.mode == "text" else self.questions.embedding(target, request.tenant, deadline)
+                )
+                hits = self._answer(Asked(target.query, embedding, where), request, deadline)
+            if sampled and target.document_id is None and self.space.tenant is None:
+                self.sampler.take(embedding, request.filter, request.top_k)
+            return hits
 
         return again_when_lost(self.engine, answer)
 
-    def _condition(self, filter: Mapping[str, Any] | None, excluded: str | None) -> ColumnElement[bool] | None:
-        chunks = spaces.queried(self.space)
-        conditions = []
+    def condition(
+        self, filter: Mapping[str, Any] | None, tenant: str | None = None, excluded: Sequence[str] = ()
+    ) -> ColumnElement[bool] | None:
+        """What hits must meet: the filter, the tenant, and not to be what was asked with. Raises FilterError."""
+        columns = spaces.filter_columns(self.space)
+        conditions = tenants.condition(self.space, tenant)
         if filter is not None:
-            columns = spaces.field_columns(chunks, self.space)
-            conditions.append(filters.compile(filters.parse(filter), chunks.c.metadata, columns))
-        if excluded is not None:
-            conditions.append(chunks.c.document_id != excluded)
+            conditions.append(filters.compile(filters.parse(filter), columns))
+        if excluded:
+            conditions.append(not_(spaces.queried(self.space).c.document_id == any_of(excluded)))
         return and_(*conditions) if conditions else None
 
-    def _answer(self, asked: Embedding, condition: ColumnElement[bool] | None, top_k: int) -> Hits:
-        state = self.state()
-        if state.kind is None or (condition is not None and self._few(condition, top_k, state)):
-            return queries.run(self.engine, self.space, "exact", asked, condition, top_k, state.kind, state.rows)
-        hits = queries.run(self.engine, self.space, "ann", asked, condition, top_k, state.kind, state.rows)
-        if len(hits) < top_k:
-            return queries.run(self.engine, self.space, "exact", asked, condition, top_k, state.kind, state.rows)
-        return hits
+    def _check(self, target: Target, request: Request) -> None:
+        """What can be seen to be wrong before a model is called."""
+        self.questions.check(target.query)
+        boost_syntax.parse(request.boosts, self.space.field_types)
+        if request.after is not None and self._moves(request):
+            raise InvalidInput("after and a decay from now do not go together: every hit moves. Name an origin.")
+        if target.query is None and (request.mode != "vector" or request.rerank is not None):
+            what = f"mode {request.mode!r}" if request.mode != "vector" else "rerank"
+            raise InvalidInput(f"{what} reads the query: it takes one in words.")
+        if request.mode != "vector" and self.space.language is None:
+            raise InvalidInput(f"collection {self.space.name!r} has no full text: it was made without a language.")
 
-    def _few(self, condition: ColumnElement[bool], top_k: int, state: State) -> bool:
-        """Whether so few chunks match that comparing them all costs less than walking the index.
+    def _moves(self, request: Request) -> bool:
+        """Whether the order changes while time goes by."""
+        parsed = boost_syntax.parse(request.boosts, self.space.field_types)
+        return any(isinstance(boost, DecayBoost) and boost.is_moment and boost.origin is None for boost in parsed)
 
-        A walked node costs 12 times an exactly compared row, and about top_k / selectivity nodes are walked; equal
-        at sqrt(12 top_k rows) matches (measured at 40,000 x 384). Exact is also always right, hence the 1.5.
-        """
-        bound = math.ceil(1.5 * math.sqrt(12 * top_k * max(state.rows, 1)))
-        return queries.count_up_to(self.engine, self.space, condition, bound + 1) <= bound
+    def _where(self, request: Request, excluded: Sequence[str]) -> Where:
+        """The condition, from those that were met before if it is one of them."""
+        try:
+            name = json.dumps([request.filter, request.tenant, excluded], default=samples.plain)
+        except (TypeError, ValueError, RecursionError) as error:
+            filters.parse(request.filter or {})  # says better what is wrong
+            raise InvalidInput(f"the filter is no JSON: {error}") from error
+        found = self._met.get(name)
+        if found is None:
+            columns = spaces.filter_columns(self.space)
+            estimable = request.filter is None or filters.estimable(filters.parse(request.filter), columns)
+            condition = self.condition(request.filter, request.tenant, excluded)
+            found = Where(condition, name, estimable, request.filter is not None or bool(excluded))
+            with self._lock:
+                if len(self._met) >= MET:
+                    self._met.pop(next(iter(self._met)))
+                self._met[name] = found
+        return found
 
-    def state(self) -> State:
-        if self._state is None or time.monotonic() - self._looked > STATE_AGE:
+    def _answer(self, asked: Asked, request: Request, deadline: Deadline) -> Hits:
+        state = self.state(request.tenant)
+        retrieval = Retrieval(self.engine, self.space, self.planner, state, self.known, request, deadline)
+        if request.is_plain:
+            pool = retrieval.fetch(asked, request.top_k + 1, request.page)
+            groups = refining.groups(pool.hits, request)
+        elif request.is_ranked_again:
+            pool = self._candidates(asked, request, retrieval)
+            groups = refining.groups(self.refiner.ranked(asked, pool.hits, request), request)
+            if len(groups) < request.top_k and not pool.exhausted:
+                pool = replace(pool, complete=False)
+            if not request.partial:
+                deadline.remaining()
+        else:
+            pool, groups = self._deep_enough(asked, request, retrieval)
+        return self._page(groups, asked, pool, request)
+
+    def _candidates(self, asked: Asked, request: Request, retrieval: Retrieval) -> Pool:
+        """The best, to be ranked again: the same for every page, and of as many documents as there have to be."""
+        limit, most = request.pool, MAX_RERANKED if request.rerank is not None else MAX_CANDIDATES
+        while True:
+            pool = retrieval.fetch(asked, limit)
+            documents = len({hit.document_id for hit in pool.hits})
+            enough = not request.per_document or documents > request.top_k
+            if enough or pool.exhausted or pool.cut_off or limit == most:
+                return pool
+            limit = min(DEEPER * limit, most)
+
+    def _deep_enough(self, asked: Asked, request: Request, retrieval: Retrieval) -> tuple[Pool, list[refining.Group]]:
+        """The best, so many that enough is left of them for the page, or all."""
+        limit = request.top_k + (request.page.seen if request.page else 0) + 1
+        pool = Pool([], "exact", "", 0, False)
+        while True:
+            before, pool = pool, retrieval.fetch(asked, limit)
+            if pool.cut_off and not pool.hits:
+                pool = replace(before, complete=False, cut_off=True)
+            groups = refining.groups(pool.hits, request)
+            too_far = pool.hits and not refining.is_near(pool.hits[-1], request)
+            if len(groups) > request.top_k or pool.exhausted or pool.cut_off or too_far:
+                break
+            limit *= DEEPER
+        # The scores of a fusion hold within its pool only.
+        if (request.per_document or 1) == 1 or pool.exhausted or pool.cut_off or request.mode == "hybrid":
+            return pool, groups
+        return pool, self._filled_up(groups[: request.top_k + 1], asked, request, retrieval)
+
+    def _filled_up(
+        self, groups: list[refining.Group], asked: Asked, request: Request, retrieval: Retrieval
+    ) -> list[refining.Group]:
+        """The documents with all the hits that each may show: some of them lie deeper than the pool."""
+        assert request.per_document is not None
+        ids = [group[0].document_id for group in groups]
+        limit = DEEPER * len(ids) * request.per_document
+        while True:
+            pool = retrieval.fetch(asked.within(spaces.queried(self.space).c.document_id == any_of(ids)), limit)
+            found = {group[0].document_id: group for group in refining.groups(pool.hits, replace(request, after=None))}
+            if pool.exhausted or pool.cut_off or all(len(found.get(id, ())) == request.per_document for id in ids):
+                return [found.get(id, group) for id, group in zip(ids, groups, strict=True)]
+            limit *= DEEPER
+
+    def _page(self, groups: Sequence[refining.Group], asked: Asked, pool: Pool, request: Request) -> Hits:
+        shown = groups[: request.top_k]
+        further = None
+        if len(groups) > len(shown) and not (request.diversity is not None or pool.cut_off or self._moves(request)):
+            further = str(pages.end([group[0] for group in shown], request.page))
+        hits = self.refiner.told(asked, [hit for group in shown for hit in group], request)
+        explained = explanation.of(pool) if request.explain else None
+        return Hits(tuple(hits), pool.plan, pool.sql, pool.seen, pool.complete, further, explained)
+
+    def state(self, tenant: str | None = None) -> State:
+        """The index and what was measured of it, at most ten seconds ago; a tenant's own index where it has one."""
+        state = self._state
+        if state is None or time.monotonic() - self._looked > STATE_AGE:
             with self.engine.connect() as connection:
-                valid = [index.kind for index in indexes.every(connection, self.space) if index.valid]
-                self._state = State(valid[0] if valid else None, indexes.rows(connection, self.space))
+                there = indexes.every(connection, self.space)
+                index = indexes.main(there)
+                rows = indexes.rows(connection, self.space)
+                measured = calibration.read(connection, self.space) or calibration.presumed(self.space, rows, index)
+                state = self._state = State(rows, index, measured)
+                self._own = {one.name: one for one in there if one.serves and one.predicate is not None}
             self._looked = time.monotonic()
-        return self._state
+        own = None if tenant is None else self._own.get(indexes.name(self.space, tenant))
+        return state if own is None else state.within(own)
 
     def forget(self) -> None:
-        """Look at the index anew: it was built or dropped."""
+        """Look at the index anew: it was built, measured or dropped."""
         self._state = None
-
-    def embed(self, query: str) -> Embedding:
-        """The query's embedding: remembered here, else cached in the database, else made by the model."""
-        if not isinstance(query, str) or not query.strip():
-            raise InvalidInput("the query is empty.")
-        if len(query.encode("utf-8", "replace")) > MAX_QUERY_BYTES:
-            raise InvalidInput(f"the query is longer than {MAX_QUERY_BYTES // 2**10} kB.")
-        if self.space.model is None or self.space.fingerprint is None:
-            raise InvalidInput(
-                f"collection {self.space.name!r} has no model: search it by embedding or by document_id."
-            )
-        found = self._asked.get(query)
-        if found is None:
-            found = self._embedded(self.space.fingerprint, query)
-            with self._lock:
-                if len(self._asked) >= REMEMBERED:
-                    self._asked.pop(next(iter(self._asked)))
-                self._asked[query] = found
-        return found
-
-    def _embedded(self, fingerprint: str, query: str) -> Embedding:
-        found = query_cache.get(self.engine, fingerprint, query)
-        if found is None:
-            found = self.embedder().embed_query(query)
-            query_cache.put(self.engine, fingerprint, query, found)
-        return found
-
-    def _of_document(self, document_id: str) -> Embedding:
-        found = queries.mean_embedding(self.engine, self.space, document_id) if cleaning.is_id(document_id) else None
-        if found is None:
-            raise NotFound(f"document {document_id!r:.80} has no embedding in collection {self.space.name!r}.")
-        return self._checked(found)
-
-    def _checked(self, embedding: Any) -> Embedding:
-        try:
-            with np.errstate(over="ignore"):  # becomes infinite, which `check` refuses
-                array = np.asarray(embedding, dtype=np.float32)
-        except (TypeError, ValueError, OverflowError) as error:
-            raise InvalidInput(f"the embedding is not a sequence of numbers: {error}") from error
-        if array.shape != (self.space.dimensions,):
-            raise InvalidInput(
-                f"the embedding has shape {array.shape}; collection {self.space.name!r} has "
-                f"{self.space.dimensions} dimensions."
-            )
-        try:
-            checks.check(array[np.newaxis], 1, self.space.dimensions)
-            check_fits(self.space, array[np.newaxis])
-        except UnusableEmbedding as error:
-            raise InvalidInput(str(error)) from error
-        return array
+        self.planner.forget()

@@ -66,6 +66,7 @@ Faults = dict[str, Callable[["Handler", dict[str, Any], Answer], None]]
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or a body waits 40 ms for the acknowledgement of its head
     state: State
 
     def log_message(self, format: str, *arguments: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +15,7 @@ from semsearch.errors import SemsearchError
 
 if TYPE_CHECKING:
     from semsearch.config import Settings
+    from semsearch.store.roles import Risks
 
 ENOUGH_DISK = 2 * 1024**3  # bytes: 400,000 chunks at 5 kB each (384 dimensions, text, index)
 LITTLE_DISK = 200 * 1024**2  # bytes: an empty cluster with its write-ahead log and the first collection
@@ -59,11 +60,15 @@ def database(settings: Settings) -> Iterator[Check]:
     """Whether the server answers, whether it, pgvector and our schema are recent enough; then what is in it."""
     from semsearch.cli import contents
     from semsearch.store import migrate
+    from semsearch.store import roles as store_roles
     from semsearch.store.connection import Address
 
     try:
         with Address(settings) as address:
             found = migrate.found(address)
+            current = found["revision"] == migrate.head()
+            lacking = store_roles.look(address) if current else None
+            risks = store_roles.look_for_risks(address) if current else None
     except SemsearchError as error:
         yield Check("connection", "fail", str(error), "Check the address, the password and whether the server runs.")
         return
@@ -72,21 +77,48 @@ def database(settings: Settings) -> Iterator[Check]:
     yield pgvector(found)
     yield schema(found, embedded=address.embedded is not None)
     if found["revision"] == migrate.head():
+        yield roles(lacking)
+        if risks is not None:
+            yield safety(risks)
         yield from contents.every(settings)
+
+
+def roles(lacking: Sequence[str] | None) -> Check:
+    """Those that people and programs are made members of; the owner of the database can do without."""
+    if lacking is None:
+        return Check("roles", "ok", "cannot be seen by this one")
+    if lacking:
+        said = f"Have a role with CREATEROLE run: {'; '.join(lacking)}. Then run `semsearch roles create`."
+        return Check("roles", "warn", "not all are there, so only the owner can use this database", said)
+    return Check("roles", "ok", "semsearch_reader, semsearch_writer, semsearch_worker, semsearch_admin")
+
+
+def safety(risks: Risks) -> Check:
+    """Whether this role could run the code of somebody with fewer rights."""
+    if risks.strange:
+        advice = f"They can stand in the place of its own. Unless you know why: DROP {'; DROP '.join(risks.strange)}."
+        return Check("safety", "fail", "functions in schema semsearch are not its owner's", advice)
+    if risks.of_worker is not None:
+        return Check("safety", "warn", "a worker of this role could run code of others", f"{risks.of_worker}.")
+    return Check("safety", "ok", "no code of others would run as this role")
 
 
 def server(found: Mapping[str, Any]) -> Check:
     """PostgreSQL itself."""
-    from semsearch.store.fitness import MINIMUM_SERVER
+    from semsearch.store.fitness import MINIMUM_SERVER, SAFE_MINOR
 
     if found["server_number"] < MINIMUM_SERVER:
         return Check("PostgreSQL", "fail", found["server"], "semsearch needs PostgreSQL 15 or newer.")
+    major, minor = divmod(found["server_number"], 10_000)
+    if minor < SAFE_MINOR.get(major, 0):
+        advice = f"Update to {major}.{SAFE_MINOR[major]}: before, row security and quoting have known holes."
+        return Check("PostgreSQL", "warn", found["server"], advice)
     return Check("PostgreSQL", "ok", found["server"])
 
 
 def pgvector(found: Mapping[str, Any]) -> Check:
     """The one extension that is needed."""
-    from semsearch.store.fitness import MINIMUM_PGVECTOR, SOUND_PGVECTOR, parse_version
+    from semsearch.store.fitness import MINIMUM_PGVECTOR, SOUND_BUILD, SOUND_PGVECTOR, parse_version
 
     installed, available = found["pgvector"], found["pgvector_available"]
     if installed is None and available is None:
@@ -96,6 +128,9 @@ def pgvector(found: Mapping[str, Any]) -> Check:
     update = "Install a newer one on the server, then run ALTER EXTENSION vector UPDATE."
     if parse_version(version) < MINIMUM_PGVECTOR:
         return Check("pgvector", "fail", version, f"semsearch needs 0.8.0 or newer. {update}")
+    if parse_version(version) < SOUND_BUILD:
+        advice = f"A parallel build can write past its memory before 0.8.2, and VACUUM damage indexes. {update}"
+        return Check("pgvector", "warn", version, advice)
     if parse_version(version) < SOUND_PGVECTOR:
         return Check("pgvector", "warn", version, f"VACUUM can damage HNSW indexes before 0.8.4. {update}")
     return Check("pgvector", "ok", version if installed else f"{version}, to be created by `semsearch migrate`")

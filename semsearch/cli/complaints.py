@@ -11,14 +11,25 @@ from typing import Any
 
 import click
 
-from semsearch.errors import Conflict, DatabaseUnavailable, InvalidInput, ModelUnavailable, NotFound, SemsearchError
+from semsearch.errors import (
+    Conflict,
+    DatabaseUnavailable,
+    DeadlineExceeded,
+    InvalidInput,
+    ModelUnavailable,
+    NotFound,
+    Overloaded,
+    SemsearchError,
+)
 
 EXIT_CODES: tuple[tuple[type[SemsearchError], int], ...] = (
     (InvalidInput, 2),
     (NotFound, 3),
     (Conflict, 4),
     (DatabaseUnavailable, 5),
+    (DeadlineExceeded, 5),
     (ModelUnavailable, 5),
+    (Overloaded, 5),
 )
 BAD_INPUT = 2
 UNAVAILABLE = 5

@@ -31,6 +31,7 @@ def every(settings: Settings) -> Iterator[Check]:
                 yield indexes(connection, found)
                 yield failures(connection, found)
                 yield workers(connection)
+                yield from vectors(connection)
         finally:
             engine.dispose()
 
@@ -64,14 +65,51 @@ def triggers(connection: Connection, found: Sequence[Space]) -> Check:
 
 
 def indexes(connection: Connection, found: Sequence[Space]) -> Check:
-    """Whether an interrupted build left something."""
-    from semsearch.store.indexes import invalid
+    """Whether an interrupted build left something, and whether searches have the index they need."""
+    from semsearch.store.indexes import due, every, invalid, main
 
     broken = {space.name: names for space in found if (names := invalid(connection, space))}
-    if not broken:
-        return Check("indexes", "ok", "none is invalid")
-    said = _named([name for names in broken.values() for name in names])
-    return Check("indexes", "warn", f"invalid: {said}", f"Run `semsearch verify {' '.join(broken)} --repair`.")
+    if broken:
+        said = _named([name for names in broken.values() for name in names])
+        return Check("indexes", "warn", f"invalid: {said}", f"Run `semsearch verify {' '.join(broken)} --repair`.")
+    there = {space.name: every(connection, space) for space in found}
+    useless = {name: some[0].name for name, some in there.items() if some and not main(some)}
+    if useless:
+        said = f"not of the collection's distance: {_named(sorted(useless.values()))}"
+        return Check("indexes", "warn", said, f"Run `semsearch index rebuild {next(iter(useless))}`.")
+    missing = [space.name for space in found if due(connection, space)]
+    if missing:
+        return Check("indexes", "warn", f"due in {_named(missing)}", f"Run `semsearch index create {missing[0]}`.")
+    return Check("indexes", "ok", "none is invalid, none is missing")
+
+
+def vectors(connection: Connection) -> Iterator[Check]:
+    """Every table with vectors, ours or not: one line for each thing that is wrong, or one for each topic."""
+    from semsearch.store import inspected_statements, inspection, server_memory
+
+    columns, found = inspection.columns(connection), inspection.ann_indexes(connection)
+    seen = inspected_statements.seen(inspected_statements.every(connection), columns)
+    operators = {column: ordering.operator for _, column, ordering in seen}
+    answered = [f"{index.name} {index.operator}" for index in found if index.valid]
+    wrong = [
+        *inspection.of_tables(columns, found, operators),
+        *inspection.of_indexes(found),
+        *inspection.of_memory(found, server_memory.look(connection)),
+        *inspection.of_scans(connection),
+        *inspected_statements.findings(seen, found),
+    ]
+    fine = {
+        "tables": f"{len(columns):,} columns of vectors",
+        "ANN indexes": f"answer {_named(answered)}" if answered else "none",
+        "memory": "enough for all of them",
+        "statements": f"{len(seen):,} order by a distance",
+    }
+    for topic, said in fine.items():
+        found_wrong = [finding for finding in wrong if finding.topic == topic]
+        if not found_wrong:
+            yield Check(topic, "ok", said)
+        for finding in found_wrong:
+            yield Check(topic, "warn", finding.found, finding.advice)
 
 
 def failures(connection: Connection, found: Sequence[Space]) -> Check:

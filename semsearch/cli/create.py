@@ -21,6 +21,7 @@ def command(name: str, model: str | None, dimensions: int | None, **settings: An
     Examples:
       semsearch create handbook
       semsearch create papers --field year:integer --field lang:text --chunk-size 200
+      semsearch create tickets --field customer:text --tenant customer --language german
       semsearch create notes --model openai:text-embedding-3-small --dimensions 512
     """
     if model is None and dimensions is None:

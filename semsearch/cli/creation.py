@@ -14,15 +14,22 @@ FIELD_TYPES = ("text", "integer", "float", "boolean", "date", "timestamp")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def _fields(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    fields = {}
-    for value in values:
-        name, _colon, kind = value.partition(":")
-        if not name or kind not in FIELD_TYPES:
-            wanted = ", ".join(FIELD_TYPES)
-            raise click.BadParameter(f"'{value}' is not NAME:TYPE with one of the types {wanted}", param=parameter)
-        fields[name] = kind
-    return fields
+def field(_: click.Context, parameter: click.Parameter, value: str) -> tuple[str, str]:
+    """NAME:TYPE."""
+    name, _colon, kind = value.partition(":")
+    if not name or kind not in FIELD_TYPES:
+        wanted = ", ".join(FIELD_TYPES)
+        raise click.BadParameter(f"'{value}' is not NAME:TYPE with one of the types {wanted}", param=parameter)
+    return name, kind
+
+
+def _fields(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    return dict(field(context, parameter, value) for value in values)
+
+
+def language(_: click.Context, __: click.Parameter, value: str) -> str | None:
+    """`none` is no language."""
+    return None if value == "none" else value
 
 
 OPTIONS = (
@@ -60,6 +67,17 @@ OPTIONS = (
         help="The ANN index; auto builds one when the collection has grown large enough to need it.",
     ),
     click.option(
+        "--quantization",
+        type=click.Choice(["halfvec", "binary"]),
+        help="What the index holds: smaller numbers, or signs alone; hits are ordered by the stored embeddings.",
+    ),
+    click.option(
+        "--index-dimensions",
+        metavar="N",
+        type=click.IntRange(min=1),
+        help="Only the first N dimensions in the index, for Matryoshka models.",
+    ),
+    click.option(
         "--cache", is_flag=True, help="Keep embeddings by text, so that the same text is never paid for again."
     ),
     click.option(
@@ -68,10 +86,23 @@ OPTIONS = (
         type=click.IntRange(min=1),
         help="Tokens a day (UTC) that may be sent to the model; the rest waits.",
     ),
+    click.option(
+        "--language",
+        metavar="LANGUAGE|none",
+        default="english",
+        callback=language,
+        help="Of the full text, by which words are found: a text search configuration; simple fits any language.",
+    ),
+    click.option(
+        "--tenant",
+        metavar="FIELD",
+        help="The text field that says whose a document is; every search must then name a tenant.",
+    ),
 )
 NAMES = (
     *("model", "dimensions", "distance", "vector_type", "fields"),
-    *("chunk_size", "chunk_overlap", "index", "cache", "token_budget"),
+    *("chunk_size", "chunk_overlap", "index", "quantization", "index_dimensions"),
+    *("cache", "token_budget", "language", "tenant"),
 )
 
 

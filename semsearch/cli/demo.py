@@ -58,6 +58,9 @@ for hit in hits:
 {program} create handbook
 {program} ingest handbook FOLDER
 {program} search handbook "how do I reset my password?"
+
+# in a browser, as you type: http://127.0.0.1:8000 until Ctrl-C
+{program} serve
 """
 
 

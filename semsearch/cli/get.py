@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 @click.command()
 @options.name_argument
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@options.tenant_option
 @options.json_option
-def command(name: str, ids: tuple[str, ...], as_json: bool) -> None:
+def command(name: str, ids: tuple[str, ...], tenant: str | None, as_json: bool) -> None:
     """Show documents by their ids.
 
     \b
@@ -25,7 +26,7 @@ def command(name: str, ids: tuple[str, ...], as_json: bool) -> None:
       semsearch get handbook passwords.md holidays.md --json
     """
     with connection.collection(name) as collection:
-        documents = [collection.get(id) for id in ids]
+        documents = [collection.get(id, tenant=tenant) for id in ids]
     if as_json:
         output.print_json({"documents": [_as_json(document) for document in documents]})
         return

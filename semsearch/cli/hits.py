@@ -1,114 +1,117 @@
-"""Shows hits so that a person enjoys reading them, and writes them so that a program can."""
+"""Shows hits so that a person enjoys reading them."""
 
 from __future__ import annotations
 
-import dataclasses
-import re
-from collections.abc import Iterator
+import itertools
+import json
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from semsearch.cli import output
+from semsearch.cli import output, passages
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.text import Text
 
-    from semsearch.records import Hit, Hits
+    from semsearch.records import Hit
 
 MARGIN = 4  # columns: the rank stands in it
 TEXT_LINES = 5
-# How a line begins that goes on where the last one ended; one that begins with a name and a colon is a field's.
-PROSE = re.compile(r"(?![\w-]{1,30}: )[\w\"'(*`]")
+WHOLE_LINES = 20  # of a text whose neighbours are shown, so that one reads on into the other
+NEIGHBOUR_LINES = 3
 WIDEST = 100  # columns: longer lines are tiring to read
 
 
-def as_json(hits: Hits) -> dict[str, Any]:
-    """The hits, nearest first, and how they were found."""
-    return {"hits": [dataclasses.asdict(hit) for hit in hits], "plan": hits.plan}
-
-
-def print_hits(hits: Hits) -> None:
-    """Rank, document, distance, heading, the beginning of the text and the metadata of every hit."""
-    from rich.text import Text
-
+def print_hits(hits: Sequence[Hit], *, by_document: bool = False) -> None:
+    """Rank, document, distance or score, heading, passage and metadata of every hit; or the hits of each document
+    together, with one rank.
+    """
     console = output.console()
-    width = min(console.width, WIDEST)
     if not hits:
         console.print("no hits")
-    for rank, hit in enumerate(hits, start=1):
-        console.print(_title(rank, hit, width))
-        for line in _body(console, hit, width - MARGIN):
-            console.print(Text(" " * MARGIN).append_text(line), soft_wrap=True)
+    for rank, group in enumerate(_groups(hits, by_document), start=1):
+        _print_group(console, rank, group)
         console.print()
 
 
-def _title(rank: int, hit: Hit, width: int) -> RenderableType:
+def _groups(hits: Sequence[Hit], by_document: bool) -> Iterator[list[Hit]]:
+    if by_document:
+        yield from (list(group) for _, group in itertools.groupby(hits, key=lambda hit: hit.document_id))
+    else:
+        yield from ([hit] for hit in hits)
+
+
+def _print_group(console: Console, rank: int, group: Sequence[Hit]) -> None:
+    from rich.text import Text
+
+    width = min(console.width, WIDEST)
+    heading = group[0].document_id  # what stands above already
+    for hit in group:
+        console.print(_title(rank if hit is group[0] else None, hit, width))
+        lines = list(_body(console, hit, heading, width - MARGIN))
+        if hit is group[-1] and hit.metadata:
+            lines += passages.beginning(console, _metadata(hit.metadata), width - MARGIN, 1, "dim")
+        for line in lines:
+            console.print(Text(" " * MARGIN).append_text(line), soft_wrap=True)
+        heading = hit.heading
+
+
+def _title(rank: int | None, hit: Hit, width: int) -> RenderableType:
+    """Without a rank it is a further hit of the document above."""
     from rich.table import Table
     from rich.text import Text
 
+    place = Text(f"#{hit.ordinal}", style="not bold dim")
     name = Text(output.printable(hit.document_id), style="bold", overflow="fold")
     if hit.ordinal:
-        name.append(f" #{hit.ordinal}", style="not bold dim")
+        name.append(" ").append_text(place)
+    number = Text(f"{rank:>2}" if rank else "", style="bold cyan")
     line = Table.grid(expand=True)
     line.width = width
     line.add_column(width=MARGIN)
     line.add_column(ratio=1)
     line.add_column(justify="right", no_wrap=True)
-    line.add_row(Text(f"{rank:>2}", style="bold cyan"), name, Text(f" {hit.distance:.4f}", style="dim"))
+    line.add_row(number, name if rank else place, Text(f" {_measures(hit)}", style="dim"))
     return line
 
 
-def _body(console: Console, hit: Hit, width: int) -> Iterator[Text]:
-    """Lines of at most `width` columns."""
-    if hit.heading and hit.heading != hit.document_id:
-        yield from _flow(console, hit.heading, width, lines=1, style="green")
-    yield from _flow(console, hit.text, width, lines=TEXT_LINES)
-    if hit.metadata:
-        yield from _flow(console, _metadata(hit.metadata), width, lines=1, style="dim")
+def _measures(hit: Hit) -> str:
+    """The distance alone; with a score, which of the two is which."""
+    distance = "" if hit.distance is None else f"{hit.distance:.4f}"
+    if hit.score is None:
+        return distance
+    return f"score {hit.score:.4f}" + (f" · distance {distance}" if distance else "")
 
 
-def _flow(console: Console, text: str, width: int, *, lines: int, style: str = "") -> Iterator[Text]:
-    """The first lines of the text as it flows at this width, with an ellipsis where it goes on."""
-    from rich.text import Text
-
-    # A line takes at most `width` characters: more than that is not worth wrapping, however long the text is.
-    wrapped = Text(output.printable(reflow(text[: 4 * lines * width])), style=style).wrap(console, width)
-    for line in wrapped[:lines]:
-        line.rstrip()
-    if len(wrapped) > lines:
-        _break_off(wrapped[lines - 1], width)
-    yield from wrapped[:lines]
-
-
-def _break_off(line: Text, width: int) -> None:
-    """End the line with an ellipsis, after a whole word where there is one."""
-    if line.cell_len >= width:
-        line.truncate(width - 1, overflow="crop")
-        space = line.plain.rstrip().rfind(" ")
-        line.right_crop(len(line) - space if space > 0 else 0)
-    line.rstrip()
-    line.append("…")
+def _body(console: Console, hit: Hit, heading: str, width: int) -> Iterator[Text]:
+    """Lines of at most `width` columns; `heading` stands above already."""
+    if hit.heading and hit.heading != heading:
+        yield from passages.beginning(console, hit.heading, width, 1, "green")
+    if hit.before:
+        yield from passages.end(console, _before(hit), width, NEIGHBOUR_LINES * len(hit.before), "dim")
+    lines = WHOLE_LINES if hit.before or hit.after else TEXT_LINES
+    if hit.highlight is None:
+        yield from passages.beginning(console, hit.text, width, lines)
+    else:
+        yield from passages.around(console, hit.text, width, lines, hit.highlight)
+    if hit.after:
+        yield from passages.beginning(console, _after(hit), width, NEIGHBOUR_LINES * len(hit.after), "dim")
 
 
-def reflow(text: str) -> str:
-    """The text without blank lines, its paragraphs on one line each; code, lists and the like keep their lines.
+def _before(hit: Hit) -> str:
+    """The text of the chunks before the hit, without what the next of them repeats."""
+    ends = [*(chunk.start for chunk in hit.before[1:]), hit.start]
+    return "\n".join(
+        chunk.text[: max(0, end - chunk.start)].strip() for chunk, end in zip(hit.before, ends, strict=True)
+    )
 
-    >>> print(reflow("What it is\\ngood for:\\n\\n  - this\\n  - that\\n\\nAnd no\\nmore."))
-    What it is good for:
-      - this
-      - that
-    And no more.
-    """
-    lines: list[str] = []
-    flows = False
-    for line in text.expandtabs(4).splitlines():
-        prose = PROSE.match(line) is not None
-        if prose and flows:
-            lines[-1] += f" {line.rstrip()}"
-        elif not line.isspace() and line:
-            lines.append(line.rstrip())
-        flows = prose
-    return "\n".join(lines)
+
+def _after(hit: Hit) -> str:
+    """The text of the chunks after the hit, without what each repeats of the one before."""
+    starts = [hit.end, *(chunk.end for chunk in hit.after[:-1])]
+    return "\n".join(
+        chunk.text[max(0, start - chunk.start) :].strip() for chunk, start in zip(hit.after, starts, strict=True)
+    )
 
 
 def _metadata(metadata: dict[str, Any]) -> str:
@@ -117,4 +120,7 @@ def _metadata(metadata: dict[str, Any]) -> str:
 
 
 def _value(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    """As a filter is written: texts as they are, the rest as JSON."""
+    if isinstance(value, list):
+        return ", ".join(map(_value, value))
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

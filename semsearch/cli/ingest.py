@@ -29,6 +29,7 @@ FORMATS = ("text", "markdown", "rst", "html", "pdf", "docx", "json", "jsonl", "c
 @click.option("--hidden", is_flag=True, help="Take hidden files and folders too.")
 @click.option("--encoding", help="The encoding of the files; detected if not given.")
 @click.option("--format", type=click.Choice(FORMATS), help="What the files are, whatever their names say.")
+@click.option("--tenant", metavar="NAME", help="Whose the documents are, where their metadata do not say it.")
 @click.option("--prune", is_flag=True, help="Delete what an earlier ingest of the same PATH brought and is gone now.")
 @click.option("--dry-run", is_flag=True, help="Only tell documents, chunks, tokens, price and time.")
 @click.option("--no-wait", is_flag=True, help="Leave the embedding to `semsearch worker`.")
@@ -37,6 +38,7 @@ def command(
     name: str,
     path: str,
     metadata_fields: tuple[str, ...],
+    tenant: str | None,
     prune: bool,
     dry_run: bool,
     no_wait: bool,
@@ -66,7 +68,9 @@ def command(
             estimate.show(name, collection.estimate(path, options=wanted, on_progress=on_progress), as_json=as_json)
         return
     with connection.collection(name) as collection, progress.shown() as on_progress:
-        done = collection.ingest(path, options=wanted, wait=not no_wait, prune=prune, on_progress=on_progress)
+        done = collection.ingest(
+            path, options=wanted, tenant=tenant, wait=not no_wait, prune=prune, on_progress=on_progress
+        )
     if as_json:
         output.print_json(report.as_json(name, done))
     else:

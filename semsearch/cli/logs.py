@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
-QUIET = ("sqlalchemy", "alembic", "httpx2", "httpcore2", "openai")  # only what is wrong with them
+QUIET = ("sqlalchemy", "alembic", "httpx2", "httpcore2", "openai", "uvicorn", "mcp")  # only what is wrong with them
 
 LogFormat = Literal["text", "json"]
 
@@ -64,6 +64,11 @@ def written(kind: LogFormat) -> Iterator[None]:
         root.removeHandler(handler)
         for logger, level in levels.items():
             logger.setLevel(level)
+
+
+def tell(event: str, **fields: object) -> None:
+    """An event of the program itself."""
+    logging.getLogger("semsearch").info(event, extra={"fields": fields})
 
 
 def _fields(record: logging.LogRecord) -> list[tuple[str, Any]]:

@@ -36,10 +36,10 @@ def console(*, stderr: bool = False, width: int | None = None) -> Console:
     return Console(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
 
 
-def print_json(answer: Any) -> None:
+def print_json(answer: Any, *, on_one_line: bool = False) -> None:
     """One JSON object, on one line where nobody looks at it and indented on a terminal."""
     utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    indent = 2 if sys.stdout.isatty() else None
+    indent = 2 if sys.stdout.isatty() and not on_one_line else None
     click.echo(json.dumps(answer, ensure_ascii=not utf8, indent=indent, default=_plain))
 
 

@@ -26,6 +26,8 @@ WORDS = {
     "index": ("building the index", "chunks"),
     "estimate": ("counting", "documents"),
     "verify": ("comparing", "documents"),
+    "measure": ("measuring", "queries"),
+    "words": ("loading", "words"),
 }
 
 

@@ -3,66 +3,93 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from semsearch.cli import connection, hits, options, output, progress
-from semsearch.errors import InvalidInput
+from semsearch.cli import answers, connection, options, progress, search_options
+from semsearch.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from semsearch.request import Options
 
-@click.command()
+
+@click.command(cls=search_options.Command)
 @options.name_argument
 @click.argument("question", nargs=-1)
-@click.option("--top-k", type=click.IntRange(min=1), default=10, help="How many hits.")
-@click.option(
-    "--filter",
-    "condition",
-    metavar="JSON",
-    callback=options.json_object,
-    help="What the metadata of hits must be, as a JSON object.",
-)
-@click.option("--document-id", metavar="ID", help="Ask for what is near this document.")
-@click.option("--embedding", metavar="FILE|JSON|-", help="Ask with a .npy or JSON file, a JSON list, or - (JSON).")
-@click.option("--sql", is_flag=True, help="Print the statement that was sent to PostgreSQL instead of the hits.")
-@options.json_option
+@click.option("--document-id", metavar="ID", help="What is near this document.")
+@click.option("--embedding", metavar="FILE|JSON|-", help="A .npy or JSON file, a JSON list, or - (JSON).")
+@click.option("--each", metavar="FILE|-", help="Every line of a file, or of standard input.")
+@search_options.of_questions
+@search_options.common
 def command(
     name: str,
     question: tuple[str, ...],
-    top_k: int,
-    condition: dict[str, Any] | None,
     document_id: str | None,
     embedding: str | None,
+    each: str | None,
     sql: bool,
     as_json: bool,
+    **values: Any,
 ) -> None:
     """Find what is nearest in meaning to a question.
 
-    The smaller the distance, the nearer. Instead of a question, --embedding or --document-id can be what is asked.
+    The smaller the distance, the nearer; of scores, larger is better.
 
     \b
     Examples:
       semsearch search handbook "how do I reset my password?"
-      semsearch search papers "sleep and memory" --top-k 3 --filter '{"year": {"$gte": 2020}}'
+      semsearch search papers "sleep and memory" --top-k 3 --filter "year >= 2020"
+      semsearch search papers "sleep and memory" --mode hybrid --highlight
+      semsearch search docs sleep --boost '{"filter": {"new": true}, "weight": 1}'
       semsearch search papers --document-id 10.1000/182 --json
-      semsearch search papers "sleep and memory" --sql
+      semsearch search papers --each questions.txt --json > answers.jsonl
+
+    A filter is JSON, too: '{"year": {"$gte": 2020}}'.
     """
+    asked, show = search_options.given(values), answers.Show.of(values, sql=sql, as_json=as_json)
+    query = " ".join(question) or None
+    if each is not None:
+        if query or document_id or embedding or values["after"]:
+            raise InvalidInput("--each asks the lines of a file: leave out the question, and --after.")
+        _ask_each(name, each, asked, show)
+        return
     vector = None if embedding is None else read_embedding(embedding)
     with connection.collection(name) as collection, progress.waiting("searching"):
-        found = collection.search(
-            " ".join(question) or None, embedding=vector, document_id=document_id, top_k=top_k, filter=condition
-        )
-    if as_json:
-        output.print_json(hits.as_json(found) | ({"sql": found.sql} if sql else {}))
-    elif sql:
-        click.echo(found.sql)
-    else:
-        hits.print_hits(found)
+        found = collection.search(query, embedding=vector, document_id=document_id, **asked)
+    answers.print_answer(found, show)
+
+
+def _ask_each(name: str, where: str, asked: Options, show: answers.Show) -> None:
+    with connection.collection(name) as collection:
+        for queries in _batches(_lines(where)):
+            with progress.waiting("searching"):
+                every = collection.search_many(queries, **asked)
+            for query, found in zip(queries, every, strict=True):
+                answers.print_answer(found, show, query)
+
+
+def _lines(where: str) -> list[str]:
+    try:
+        text = sys.stdin.read() if where == "-" else Path(where).read_text("utf-8")
+    except FileNotFoundError:
+        raise NotFound(f"file '{where}' does not exist.") from None
+    except (OSError, UnicodeError) as error:
+        raise InvalidInput(f"no questions could be read from '{where}': {error}.") from None
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _batches(lines: list[str]) -> Iterator[list[str]]:
+    """As many as the model is given at once; their answers are printed before the next are asked."""
+    from semsearch.batching import LARGEST
+
+    for start in range(0, len(lines), LARGEST):
+        yield lines[start : start + LARGEST]
 
 
 def read_embedding(where: str) -> npt.NDArray[np.float32]:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
-from semsearch.cli import connection, logs
+from semsearch.cli import connection, logs, stopping
 from semsearch.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
@@ -65,7 +60,7 @@ def command(
     from semsearch import worker
 
     options = worker.Options(collections, concurrency, once, until_idle, grace, metrics_port)
-    with _stopped_by_signals() as stop, logs.written(log_format):
+    with stopping.by_signals() as stop, logs.written(log_format):
         _serve(options, stop)
 
 
@@ -73,35 +68,14 @@ def _serve(options: Options, stop: threading.Event) -> None:
     """Services start in any order: a database that is not there yet is waited for, unless the work is to end."""
     from semsearch import worker
     from semsearch.store.complaints import is_away
-    from semsearch.worker.outage import Outage
 
-    outage = Outage()
+    outage = worker.Outage()
     while not stop.is_set():
         try:
             with connection.database() as database:
-                worker.run(database, options, stop)
+                worker.run(database, options, stop, outage)
             return
         except DatabaseUnavailable as error:
             if options.once or options.until_idle or not is_away(error):
                 raise
             stop.wait(outage.met(error))
-
-
-@contextmanager
-def _stopped_by_signals() -> Iterator[threading.Event]:
-    """The first signal asks, the second insists. A service that is stopped has not failed: exit code 0."""
-    stop = threading.Event()
-    received: list[int] = []
-
-    def on_signal(number: int, _: FrameType | None) -> None:
-        if received:
-            os._exit(128 + number)
-        received.append(number)
-        stop.set()
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -72,6 +72,9 @@ class Embedder(Tokenizer, Protocol):
     def embed_query(self, text: str) -> Embedding:
         """The embedding of a query, shape (dimensions,): some models read queries with another prompt."""
 
+    def embed_queries(self, texts: Sequence[str]) -> Embedding:
+        """The embeddings of several queries in one call, shape (len(texts), dimensions)."""
+
     def probe(self, *, fresh: bool = False) -> Embedding | None:
         """What one known text becomes, asked now and then, or now; None where the fingerprint knows the very weights.
 

@@ -91,8 +91,11 @@ class OpenAIEmbedder:
         return np.concatenate([np.empty((0, self.dimensions), np.float32), *found])
 
     def embed_query(self, text: str) -> Embedding:
-        embedding: Embedding = self.embed_documents([text])[0]
+        embedding: Embedding = self.embed_queries([text])[0]
         return embedding
+
+    def embed_queries(self, texts: Sequence[str]) -> Embedding:
+        return self.embed_documents(texts)
 
     def probe(self, *, fresh: bool = False) -> Embedding:
         if fresh or time.monotonic() - self._known_at >= PROBE_AGE:

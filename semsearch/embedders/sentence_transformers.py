@@ -62,7 +62,7 @@ class SentenceTransformersEmbedder:
             ) from error
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        texts = _sound(texts)
+        texts = sound_texts(texts)
         known = {text: len(tokens) for text in texts if (tokens := self._counted.get(text))}
         fresh = [text for text in texts if text not in known]
         ids = [encoding.ids for encoding in self._whole.encode_batch_fast(fresh)]
@@ -84,14 +84,17 @@ class SentenceTransformersEmbedder:
         return self._embed(self._layout.document_prompt, texts, spent)
 
     def embed_query(self, text: str) -> Embedding:
-        embedding: Embedding = self._embed(self._layout.query_prompt, [text])[0]
+        embedding: Embedding = self.embed_queries([text])[0]
         return embedding
+
+    def embed_queries(self, texts: Sequence[str]) -> Embedding:
+        return self._embed(self._layout.query_prompt, texts)
 
     def probe(self, *, fresh: bool = False) -> None:
         """Nothing: the weights are part of the fingerprint."""
 
     def _embed(self, prompt: str, texts: Sequence[str], spent: Spent = unheeded) -> Embedding:
-        texts = _sound(texts)
+        texts = sound_texts(texts)
         ids = self._tokens([prompt + text for text in texts])
         places = pack([len(text) for text in ids], self._budget(sum(map(len, ids))))
         batches = [Batch(prompt, [texts[at] for at in batch], [ids[at] for at in batch]) for batch in places]
@@ -142,7 +145,7 @@ def _load(name: str, device: str) -> tuple[Layout, Loaded]:
     folder = local_model.find(name)
     model_safety.verify(folder)
     layout = read_layout(folder)
-    device = _device(device)
+    device = chosen_device(device)
     try:
         loaded = bert_loading.load(layout) if device == "cpu" else None
         return layout, loaded or library.load(layout, device)
@@ -151,7 +154,7 @@ def _load(name: str, device: str) -> tuple[Layout, Loaded]:
         raise ModelUnavailable(f"{PROVIDER}:{name} in {folder} cannot be loaded: {reason}") from error
 
 
-def _device(asked: str) -> str:
+def chosen_device(asked: str) -> str:
     import torch
 
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
@@ -163,7 +166,7 @@ def _device(asked: str) -> str:
     return asked
 
 
-def _sound(texts: Sequence[str]) -> list[str]:
+def sound_texts(texts: Sequence[str]) -> list[str]:
     """The texts, if all of them are Unicode: half a surrogate pair is not, and no tokenizer takes it."""
     texts = list(texts)
     for place, text in enumerate(texts):

@@ -1,7 +1,8 @@
 """What a filter can say, as a closed tree: the reader builds it, the compiler knows nothing else.
 
-`$ne`, `$nin` and `$exists: false` have no node of their own: they are the Not of `$eq`, `$in` and `$exists`, so each
-matches exactly what its opposite does not. `path` says where in the filter a node was written.
+What has an opposite has no node for it: `$ne`, `$nin`, `$contains_none`, `{"$exists": false}` ... are the Not of the
+other, so each matches exactly what its opposite does not. `$between` is an And, `$null` a comparison with null. `path`
+says where in the filter a node was written.
 """
 
 from __future__ import annotations
@@ -11,6 +12,10 @@ from typing import Literal
 
 Scalar = str | int | float | bool | None
 Operator = Literal["$eq", "$gt", "$gte", "$lt", "$lte"]
+PatternOperator = Literal["$like", "$ilike", "$starts_with", "$regex"]
+TextOperator = Literal["$match", "$phrase", "$contains", "$icontains"]
+
+DOCUMENT_ID = "$id"  # as the key of a Comparison, In or Matches: the document's id, which no key of metadata can be
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,14 @@ class And:
 class Or:
     """At least one of the filters matches."""
 
+    filters: tuple[Filter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AtLeast:
+    """At least `count` of the filters match: more than one of them, and not all."""
+
+    count: int
     filters: tuple[Filter, ...]
 
 
@@ -61,4 +74,51 @@ class Exists:
     path: str = field(compare=False)
 
 
-Filter = And | Or | Not | Comparison | In | Exists
+@dataclass(frozen=True, slots=True)
+class Empty:
+    """The key is missing, or holds null, "", [] or {}."""
+
+    key: str
+    path: str = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Contains:
+    """The value at the key is a list that holds one of the scalars, or every one."""
+
+    key: str
+    which: Literal["any", "every"]
+    values: tuple[Scalar, ...]
+    path: str = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The value at the key is a list, and its length compares so with a number."""
+
+    key: str
+    operator: Operator
+    value: int
+    path: str = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """The value at the key is a text of this shape."""
+
+    key: str
+    operator: PatternOperator
+    pattern: str
+    path: str = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """The chunk's own text holds these words, this phrase or this piece."""
+
+    operator: TextOperator
+    sought: str
+    path: str = field(compare=False)
+
+
+Filter = And | Or | AtLeast | Not | Comparison | In | Exists | Empty | Contains | Size | Matches | Text

@@ -37,6 +37,8 @@ BEGIN
     SET position = excluded.position, enqueued = 0, started_at = excluded.started_at, finished_at = NULL;
 END $$;
 COMMENT ON FUNCTION semsearch.attach(text, regclass, text[], text[], text, text[]) IS
-    'Make the rows of a table the documents of an empty collection, now and from now on. text: the columns to embed, '
-    'joined by a blank line; id: the columns of a unique key, by default the primary key. Commit it soon: until then '
-    'nobody else can write to the table.';
+    'Make the rows of a table the documents of an empty collection, now and from now on. collection: its name; source: the '
+    'table; text: the columns to embed, joined by a blank line; id: the columns of a unique key, by default the primary '
+    'key; title: a column that is embedded along with every chunk; metadata: columns to filter by. Workers embed the rows. '
+    'Commit it soon: until then nobody else can write to the table. '
+    'Example: SELECT semsearch.attach(''handbook'', ''articles'', text => ''{title,body}'', metadata => ''{lang}'')';

@@ -8,7 +8,11 @@ DECLARE
     ids text[];
     columns text[];
     watched regclass;
-    lock regprocedure := to_regprocedure(format('semsearch.lock_%s(text[])', collection_id));
+    lock regprocedure := (  -- as lock_documents calls it
+        SELECT p.oid FROM pg_proc p
+        WHERE p.oid = to_regprocedure(format('semsearch_attached.lock_%s(text[])', collection_id)) AND p.prosecdef
+          AND p.proconfig = '{"search_path=pg_catalog, pg_temp"}'
+    );
     problem text;
 BEGIN
     SELECT c.attachment INTO attachment FROM semsearch.collections c WHERE c.id = collection_id;
@@ -24,7 +28,7 @@ BEGIN
     columns := semsearch.attachment_columns(attachment);
     watched := (
         SELECT t.tgrelid FROM pg_trigger t
-        WHERE t.tgfoid = to_regproc(format('semsearch.enqueue_%s', collection_id)) AND t.tgparentid = 0
+        WHERE t.tgfoid = to_regprocedure(format('semsearch_attached.enqueue_%s()', collection_id)) AND t.tgparentid = 0
         ORDER BY t.tgrelid <> source LIMIT 1
     );
     IF source IS NULL AND watched IS NOT NULL THEN
@@ -33,6 +37,14 @@ BEGIN
         RETURN format('%s does not exist any more: bring it back and attach it again, or detach the collection', full_name);
     END IF;
     problem := coalesce(semsearch.relation_problem(source), semsearch.columns_problem(source, ids, columns));
+    IF problem IS NOT NULL AND has_schema_privilege(attachment ->> 'schema', 'USAGE')
+        AND NOT has_any_column_privilege(source, 'SELECT')
+    THEN  -- no more than is read, unlike for whoever attaches
+        RETURN format(
+            'role %1$I may not read %2$s: GRANT SELECT (%3$s) ON %2$s TO %1$I', current_user, full_name,
+            (SELECT string_agg(format('%I', name), ', ' ORDER BY name) FROM unnest(ids || columns) AS name)
+        );
+    END IF;
     IF problem IS NOT NULL THEN
         RETURN problem;
     ELSIF watched IS DISTINCT FROM source THEN
@@ -44,7 +56,7 @@ BEGIN
         RETURN format('%s has lost its functions: attach it again', full_name);
     ELSIF NOT has_function_privilege(lock, 'EXECUTE') THEN
         RETURN format(
-            'role %I may not lock documents of %s: GRANT EXECUTE ON FUNCTION semsearch.lock_%s(text[]) TO %I',
+            'role %I may not lock documents of %s: GRANT EXECUTE ON FUNCTION semsearch_attached.lock_%s(text[]) TO %I',
             current_user, full_name, collection_id, current_user
         );
     END IF;

@@ -12,6 +12,11 @@ BEGIN
     IF wrong IS NOT NULL THEN
         RETURN format('%s has no column %I: it has %s', source, wrong, array_to_string(there, ', '));
     END IF;
+    SELECT c INTO wrong FROM unnest(ids || columns) AS c WHERE NOT has_column_privilege(source, c, 'SELECT') LIMIT 1;
+    IF wrong IS NOT NULL THEN
+        RETURN format('role %I may not read column %I of %s: GRANT SELECT (%I) ON %s TO %I', current_user, wrong, source,
+                      wrong, source, current_user);
+    END IF;
     SELECT c INTO wrong FROM unnest(ids) AS c WHERE semsearch.key_type(source, c) IS NULL LIMIT 1;
     IF wrong IS NOT NULL THEN
         RETURN format(

@@ -24,9 +24,10 @@ DECLARE
         FROM semsearch.spaces s WHERE s.collection_id = create_attached_functions.collection_id
     );
     name text;
+    other name;
 BEGIN
     EXECUTE format(
-        'CREATE OR REPLACE FUNCTION semsearch.enqueue_%s() RETURNS trigger '
+        'CREATE OR REPLACE FUNCTION semsearch_attached.enqueue_%s() RETURNS trigger '
         'LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS %L',
         collection_id,
         format($body$
@@ -63,7 +64,7 @@ BEGIN
         INSERT INTO semsearch.tasks (collection_id, document_id) VALUES (%1$s, gone);
         -- Serializable transactions would meet on the pages of the chunks: one would fail, at its commit.
         IF current_setting('transaction_isolation') <> 'serializable'
-            AND (tg_op = 'DELETE' OR NOT semsearch.remains_%1$s(gone))  -- rows may have swapped their keys
+            AND (tg_op = 'DELETE' OR NOT semsearch_attached.remains_%1$s(gone))  -- rows may have swapped their keys
         THEN
         %7$s
         END IF;
@@ -84,7 +85,7 @@ END
         )
     );
     EXECUTE format(
-        'CREATE OR REPLACE FUNCTION semsearch.remains_%s(id text) RETURNS boolean '
+        'CREATE OR REPLACE FUNCTION semsearch_attached.remains_%s(id text) RETURNS boolean '
         'LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS %L',
         collection_id,
         format($body$
@@ -98,7 +99,7 @@ END
         )
     );
     EXECUTE format(
-        'CREATE OR REPLACE FUNCTION semsearch.enqueue_all_%s() RETURNS trigger '
+        'CREATE OR REPLACE FUNCTION semsearch_attached.enqueue_all_%s() RETURNS trigger '
         'LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS %L',
         collection_id,
         format($body$
@@ -113,7 +114,7 @@ END
         )
     );
     EXECUTE format(
-        'CREATE OR REPLACE FUNCTION semsearch.lock_%s(ids text[]) RETURNS SETOF text '
+        'CREATE OR REPLACE FUNCTION semsearch_attached.lock_%s(ids text[]) RETURNS SETOF text '
         'LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS %L',
         collection_id,
         format($body$
@@ -126,11 +127,21 @@ END
         )
     );
     FOREACH name IN ARRAY ARRAY['enqueue_%s()', 'remains_%s(text)', 'enqueue_all_%s()', 'lock_%s(text[])'] LOOP
-        name := 'semsearch.' || format(name, collection_id);
+        name := 'semsearch_attached.' || format(name, collection_id);
+        -- Afterwards: REPLACE leaves a function to whoever owns it, who could change what runs here. Of a superuser's, too.
+        other := (SELECT pg_get_userbyid(p.proowner) FROM pg_proc p WHERE p.oid = name::regprocedure);
+        IF other <> current_user THEN
+            RAISE EXCEPTION 'function % is of role %: attach as that role, or detach the collection or drop it first', name,
+                quote_ident(other) USING ERRCODE = 'insufficient_privilege';
+        END IF;
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', name);
         EXECUTE format('COMMENT ON FUNCTION %s IS %L', name, 'Made by semsearch.attach for ' || full_name || '.');
     END LOOP;
-    EXECUTE format('GRANT EXECUTE ON FUNCTION semsearch.lock_%s(text[]) TO %I', collection_id, owner);
+    EXECUTE format('GRANT EXECUTE ON FUNCTION semsearch_attached.lock_%s(text[]) TO %I', collection_id, owner);
+    IF to_regrole('semsearch_worker') IS NOT NULL THEN
+        EXECUTE format('GRANT EXECUTE ON FUNCTION semsearch_attached.lock_%s(text[]) TO semsearch_worker', collection_id);
+    END IF;
+    PERFORM semsearch.grant_source(collection_id, source, ids || columns);
 END $function$;
 COMMENT ON FUNCTION semsearch.create_attached_functions(integer, regclass, jsonb) IS
     'Writes the trigger functions of an attached table, and the one by which workers lock its rows.';

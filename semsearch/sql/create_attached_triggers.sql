@@ -16,14 +16,14 @@ BEGIN
     EXECUTE format(
         'CREATE OR REPLACE TRIGGER semsearch_enqueue_%1$s AFTER INSERT OR UPDATE OR DELETE ON %2$s FOR EACH ROW '
         'WHEN (current_setting(''semsearch.bulk'', true) IS DISTINCT FROM ''on'') '
-        'EXECUTE FUNCTION semsearch.enqueue_%1$s()', collection_id, source
+        'EXECUTE FUNCTION semsearch_attached.enqueue_%1$s()', collection_id, source
     );
     -- Partitions that come later get the first trigger by themselves, but not this one.
     FOR member IN SELECT source UNION SELECT relid FROM pg_partition_tree(source) LOOP
         EXECUTE format(
             'CREATE OR REPLACE TRIGGER semsearch_enqueue_all_%1$s AFTER TRUNCATE ON %2$s FOR EACH STATEMENT '
             'WHEN (current_setting(''semsearch.bulk'', true) IS DISTINCT FROM ''on'') '
-            'EXECUTE FUNCTION semsearch.enqueue_all_%1$s()', collection_id, member
+            'EXECUTE FUNCTION semsearch_attached.enqueue_all_%1$s()', collection_id, member
         );
     END LOOP;
 END $$;

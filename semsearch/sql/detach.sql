@@ -3,8 +3,11 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     target semsearch.collections;
+    -- In ours are those of an upgrade that was not allowed to move them.
+    made_in oid[] := ARRAY['semsearch_attached'::regnamespace, 'semsearch'::regnamespace];
     watched regclass;
     name text;
+    made regprocedure;
 BEGIN
     SELECT * INTO target FROM semsearch.collections c WHERE c.name = detach.collection FOR UPDATE;
     IF NOT FOUND THEN
@@ -18,14 +21,18 @@ BEGIN
     FOR watched IN
         SELECT DISTINCT t.tgrelid FROM pg_trigger t
         WHERE t.tgparentid = 0 AND t.tgname IN ('semsearch_enqueue_' || target.id, 'semsearch_enqueue_all_' || target.id)
-          AND t.tgfoid IN (to_regproc('semsearch.enqueue_' || target.id), to_regproc('semsearch.enqueue_all_' || target.id))
+          AND t.tgfoid IN (SELECT f.oid FROM pg_proc f WHERE f.pronamespace = ANY (made_in))
         ORDER BY 1
     LOOP
         PERFORM semsearch.lock_table(watched, 'ACCESS EXCLUSIVE');
     END LOOP;
+    PERFORM semsearch.grant_source(target.id, semsearch.attached_table(target.attachment), '{}');
     -- The triggers go with their functions: to drop them by name one must own the table.
-    FOREACH name IN ARRAY ARRAY['enqueue_%s()', 'enqueue_all_%s()', 'remains_%s(text)', 'lock_%s(text[])'] LOOP
-        EXECUTE 'DROP FUNCTION IF EXISTS semsearch.' || format(name, target.id) || ' CASCADE';
+    FOR made IN
+        SELECT f.oid FROM pg_proc f
+        WHERE f.pronamespace = ANY (made_in) AND f.proname ~ ('^(enqueue|enqueue_all|remains|lock)_' || target.id || '$')
+    LOOP
+        EXECUTE format('DROP FUNCTION %s CASCADE', made);
     END LOOP;
     UPDATE semsearch.collections c
     SET attachment = NULL, source = 'documents', state = 'active', reason = NULL, blocked_at = NULL
@@ -39,4 +46,5 @@ BEGIN
     END LOOP;
 END $$;
 COMMENT ON FUNCTION semsearch.detach(text) IS
-    'Take the triggers off a collection''s table, and the table''s chunks out of the collection, which stays, empty.';
+    'Take the triggers off a collection''s table, and the table''s chunks out of the collection, which stays, empty. '
+    'collection: its name. Example: SELECT semsearch.detach(''handbook'')';

@@ -24,5 +24,6 @@ BEGIN
     RETURN number;
 END $$;
 COMMENT ON FUNCTION semsearch.purge_failures(text, text, text, timestamptz) IS
-    'Forget failures: all of a collection, that of one document, those whose reason contains a text, those since a '
-    'moment. Returns how many. The documents stay as they are, without chunks.';
+    'Forget failures: all of a collection, that of one document (document_id), those whose reason contains a text, those '
+    'since a moment. Returns how many. The documents stay as they are, without chunks. '
+    'Example: SELECT semsearch.purge_failures(''handbook'', ''a1'')';

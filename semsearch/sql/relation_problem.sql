@@ -23,7 +23,7 @@ BEGIN
                 'role %I may not use the schema of %s: GRANT USAGE ON SCHEMA %I TO %I', current_user, source,
                 relation.relnamespace::regnamespace::name, current_user
             );
-        WHEN NOT has_table_privilege(source, 'SELECT') THEN
+        WHEN NOT has_any_column_privilege(source, 'SELECT') THEN
             RETURN format('role %I may not read %s: GRANT SELECT ON %s TO %I', current_user, source, source, current_user);
         WHEN row_security_active(source) THEN
             RETURN format(

@@ -3,7 +3,8 @@ CREATE OR REPLACE FUNCTION semsearch.rights_problem(collection_id integer) RETUR
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    removal regprocedure := 'semsearch.remove_truncated(integer, text)'::regprocedure;
+    called regprocedure[] := '{"semsearch.remove_truncated(integer,text)", "semsearch.read_change(text[],text[],jsonb,jsonb)"}';
+    needed_function regprocedure;
     missing text[] := ARRAY(
         SELECT format('%s ON semsearch.%I', needed.privilege, needed.name)
         FROM (
@@ -19,9 +20,15 @@ BEGIN
     IF NOT has_sequence_privilege('semsearch.task_version', 'USAGE') THEN
         missing := missing || 'USAGE ON SEQUENCE semsearch.task_version'::text;
     END IF;
-    IF NOT has_function_privilege(removal, 'EXECUTE') THEN
-        missing := missing || format('EXECUTE ON FUNCTION %s', removal);
+    IF NOT has_schema_privilege('semsearch_attached', 'CREATE') OR NOT has_schema_privilege('semsearch_attached', 'USAGE')
+    THEN
+        missing := missing || 'CREATE, USAGE ON SCHEMA semsearch_attached'::text;
     END IF;
+    FOREACH needed_function IN ARRAY called LOOP
+        IF NOT has_function_privilege(needed_function, 'EXECUTE') THEN
+            missing := missing || format('EXECUTE ON FUNCTION %s', needed_function);
+        END IF;
+    END LOOP;
     IF missing = '{}' THEN
         RETURN NULL;
     END IF;

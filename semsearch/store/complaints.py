@@ -11,7 +11,15 @@ import psycopg
 from psycopg import errors
 from sqlalchemy.exc import DBAPIError
 
-from semsearch.errors import Conflict, DatabaseUnavailable, InvalidInput, NotFound, SchemaMismatch, SemsearchError
+from semsearch.errors import (
+    CollectionChanged,
+    Conflict,
+    DatabaseUnavailable,
+    InvalidInput,
+    NotFound,
+    SchemaMismatch,
+    SemsearchError,
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -80,6 +88,10 @@ def translate(error: Exception) -> SemsearchError:
     match cause:
         case errors.UndefinedTable() if "semsearch.chunks_" in said:
             return NotFound("the collection has been dropped: create it anew, or open another one.")
+        case errors.UndefinedColumn() if _CHANGEABLE.search(said):
+            return CollectionChanged(
+                "the fields or the language of the collection have changed since it was opened: open it again."
+            )
         case errors.DependentObjectsStillExist():
             return Conflict(f"{said}; drop what depends on it first.")
         case errors.InsufficientPrivilege():
@@ -106,6 +118,10 @@ def translate(error: Exception) -> SemsearchError:
         case psycopg.DataError():
             return InvalidInput(f"PostgreSQL cannot store this: {said}.")
     return DatabaseUnavailable(f"the database failed: {said}.")
+
+
+# Columns of the chunks that come and go with the collection's settings.
+_CHANGEABLE = re.compile(r'^column "?(?:\w+\.)?(?:field_\d+|terms)"? ')
 
 
 def _is_ours(said: str) -> bool:

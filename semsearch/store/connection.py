@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -39,6 +40,7 @@ SEARCHING: Parameters = {
     "plan_cache_mode": "force_custom_plan",
     "hnsw.ef_search": EF_SEARCH,
     "hnsw.iterative_scan": "relaxed_order",
+    "hnsw.scan_mem_multiplier": 16,  # times work_mem: a scan that is full ends in silence, at 20,000 nodes of 4 MB
     "ivfflat.iterative_scan": "relaxed_order",
 }
 
@@ -145,14 +147,27 @@ class Address:
         self.close()
 
 
-def engine(address: Address, *, vectors: bool = True, patient: bool = False) -> Engine:
+@dataclass(frozen=True)
+class Size:
+    """How many connections a pool keeps, how many more it opens when all are in use, and how long it waits then."""
+
+    kept: int
+    more: int = 10
+    wait: float = 30.0  # seconds
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {"pool_size": self.kept, "max_overflow": self.more, "pool_timeout": self.wait}
+
+
+def engine(address: Address, size: Size = Size(4), *, vectors: bool = True, patient: bool = False) -> Engine:
     """The engine for everything that writes, in transactions."""
     made = create_engine(
         "postgresql+psycopg://",
         creator=lambda: address.connect(vectors=vectors, patient=patient),
         isolation_level="READ COMMITTED",  # the queue relies on it, whatever the role's default is
         pool_pre_ping=True,
-        pool_size=4,
+        **size.options,
     )
     event.listen(made, "handle_error", _leave_replica)
     _leave_out_lost(made)
@@ -165,14 +180,14 @@ def _leave_replica(context: ExceptionContext) -> None:
         context.is_disconnect = True
 
 
-def search_engine(address: Address) -> Engine:
+def search_engine(address: Address, size: Size = Size(8)) -> Engine:
     """The engine for searches: autocommit, so that a query is one round trip; transactions where settings need one."""
     pooled = address.pooled
     made = create_engine(
         "postgresql+psycopg://",
         creator=lambda: address.connect(SEARCHING, autocommit=not pooled),
         isolation_level="READ COMMITTED" if pooled else "AUTOCOMMIT",
-        pool_size=8,
+        **size.options,
     )
     _leave_out_lost(made)
     return made
@@ -203,9 +218,19 @@ class Pools:
         self.writing = engine(address)
         self.searching = search_engine(address)
 
-    def close(self) -> None:
+    def widen(self, *, writing: int, searching: int, wait: float) -> None:
+        """Make place for many threads, before any is at work; whoever waits longer for a connection gets none."""
+        self.close_idle()
+        self.writing = engine(self.address, Size(writing, 0, wait))
+        self.searching = search_engine(self.address, Size(searching, 0, wait))
+
+    def close_idle(self) -> None:
+        """Close the connections that nobody uses; others are made when they are needed."""
         self.writing.dispose()
         self.searching.dispose()
+
+    def close(self) -> None:
+        self.close_idle()
         self.address.close()
 
 

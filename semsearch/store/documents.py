@@ -12,6 +12,7 @@ from psycopg import sql
 from sqlalchemy import Connection, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 
+from semsearch.errors import Conflict
 from semsearch.records import Document
 from semsearch.store import binary_copy
 from semsearch.store.guards import hold
@@ -46,9 +47,18 @@ WITH put AS (
         source = excluded.source, updated_at = excluded.updated_at
     WHERE (d.title, d.text, d.format, d.metadata, d.source)
         IS DISTINCT FROM (excluded.title, excluded.text, excluded.format, excluded.metadata, excluded.source)
+        AND (CAST(:tenant AS text) IS NULL OR d.metadata -> :tenant = excluded.metadata -> :tenant)
     RETURNING (xmax = 0) AS added
 )
 SELECT count(*) FILTER (WHERE added) AS added, count(*) FILTER (WHERE NOT added) AS changed FROM put
+""")
+
+# Those that were left as they were because they are another tenant's; ON CONFLICT has locked them all the same.
+TAKEN = text("""
+SELECT s.id
+FROM stage_documents s JOIN semsearch.documents d ON d.collection_id = :collection_id AND d.id = s.id
+WHERE d.metadata -> :tenant IS DISTINCT FROM s.metadata -> :tenant
+ORDER BY s.id LIMIT 1
 """)
 
 
@@ -68,12 +78,20 @@ def encode(document: Document, source: str | None) -> list[bytes]:
 
 
 def put(connection: Connection, space: Space, rows: Sequence[list[bytes]]) -> Put:
-    """Insert or replace documents (encoded); the table's triggers enqueue those that are new or differ."""
+    """Insert or replace documents (encoded); the table's triggers enqueue those that are new or differ.
+
+    Raises Conflict when one is there already and belongs to another tenant.
+    """
     hold(connection, space)
     connection.execute(text(STAGE))
     numbered = ([binary_copy.integer(number), *row] for number, row in enumerate(rows))
     binary_copy.load(connection, sql.Identifier("pg_temp", "stage_documents"), ("position", *COLUMNS), numbered)
-    done = connection.execute(UPSERT, {"collection_id": space.collection_id}).one()
+    values = {"collection_id": space.collection_id, "tenant": space.tenant}
+    done = connection.execute(UPSERT, values).one()
+    if space.tenant is not None and (taken := connection.execute(TAKEN, values).scalar()) is not None:
+        raise Conflict(
+            f"document {taken!r:.80} is another tenant's: delete it first, or put the tenant's name into the ids."
+        )
     connection.execute(text("DROP TABLE stage_documents"))
     return Put(done.added, done.changed)
 
@@ -99,6 +117,17 @@ def get(connection: Connection, space: Space, ids: Sequence[str]) -> list[Docume
     found = select(documents).where(documents.c.collection_id == space.collection_id, documents.c.id == any_of(ids))
     rows = {r.id: Document(r.id, r.text, r.metadata, r.title, r.format) for r in connection.execute(found)}
     return [rows[id] for id in ids if id in rows]
+
+
+def keep(connection: Connection, space: Space, id: str) -> Document | None:
+    """The document as it is, and stays until the transaction ends; None when it is not there.
+
+    Workers, who lock no more than the key, may go on.
+    """
+    hold(connection, space)
+    there = (documents.c.collection_id == space.collection_id) & (documents.c.id == id)
+    row = connection.execute(select(documents).where(there).with_for_update(key_share=True)).one_or_none()
+    return None if row is None else Document(row.id, row.text, row.metadata, row.title, row.format)
 
 
 def count(connection: Connection, space: Space) -> int:

@@ -23,7 +23,7 @@ from semsearch.errors import DatabaseUnavailable
 from semsearch.records import Embedding
 from semsearch.store.complaints import is_lost, reason
 from semsearch.store.connection import driver
-from semsearch.store.queries import array
+from semsearch.store.nearest import array
 from semsearch.store.transactions import again_when_lost
 
 T = TypeVar("T")

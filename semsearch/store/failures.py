@@ -57,6 +57,13 @@ LIST = text(f"""
 SELECT document_id, reason, attempts, failed_at, waiting FROM semsearch.failed_documents
 WHERE {CHOSEN} ORDER BY failed_at DESC, document_id LIMIT :limit
 """)  # noqa: S608
+PAGE = text(f"""
+SELECT document_id, reason, attempts, failed_at, waiting FROM semsearch.failed_documents
+WHERE {CHOSEN} AND (
+    cast(:last_at AS timestamptz) IS NULL OR failed_at < :last_at OR (failed_at = :last_at AND document_id > :last_id)
+)
+ORDER BY failed_at DESC, document_id LIMIT :limit
+""")  # noqa: S608
 COUNT = text(f"SELECT count(*) FROM semsearch.failed_documents WHERE {CHOSEN}")  # noqa: S608
 ACTIONS = {
     name: text(f"SELECT semsearch.{name}(:collection, cast(:document_id AS text), cast(:reason AS text), {SINCE})")
@@ -89,6 +96,15 @@ def enqueue(connection: Connection, space: Space, ids: Sequence[str]) -> int:
 def some(connection: Connection, space: Space, choice: Choice, limit: int | None) -> Sequence[Failure]:
     """The latest first."""
     rows = connection.execute(LIST, {**choice.values(space), "limit": limit})
+    return [Failure(**row._mapping) for row in rows]
+
+
+def page(
+    connection: Connection, space: Space, choice: Choice, after: tuple[datetime, str] | None, limit: int
+) -> list[Failure]:
+    """The next in that order, behind the moment and the document with which the page before ended."""
+    last_at, last_id = after or (None, None)
+    rows = connection.execute(PAGE, {**choice.values(space), "last_at": last_at, "last_id": last_id, "limit": limit})
     return [Failure(**row._mapping) for row in rows]
 
 

@@ -11,7 +11,9 @@ from psycopg.rows import dict_row
 from semsearch.errors import DatabaseUnavailable, SemsearchError
 
 MINIMUM_SERVER = 150000
+SAFE_MINOR = {15: 16, 16: 12, 17: 8, 18: 2}  # CVE-2024-10976, -10978, CVE-2025-1094, -8713, CVE-2026-2005, -2006
 MINIMUM_PGVECTOR = (0, 8, 0)
+SOUND_BUILD = (0, 8, 2)  # below it a parallel HNSW build can overflow its buffer (pgvector issue 959)
 SOUND_PGVECTOR = (0, 8, 4)  # below it an HNSW index can be corrupted by vacuum (pgvector CHANGELOG, 0.8.3 and 0.8.4)
 
 FACTS = """

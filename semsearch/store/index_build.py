@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 from psycopg import sql
 from sqlalchemy import Engine
 
-from semsearch.errors import Conflict, DatabaseUnavailable, InvalidInput, NotFound
-from semsearch.store import indexes, watchdog
+from semsearch.errors import Conflict, DatabaseUnavailable, NotFound
+from semsearch.store import index_sizes, indexes, watchdog
 from semsearch.store.connection import Address
+from semsearch.store.index_expressions import indexed_type
+from semsearch.store.index_statements import (
+    Options,
+    embedding_index,
+    metadata_index,
+    options_of,
+    settled,
+    table_name,
+    tenant_condition,
+    terms_index,
+)
+from semsearch.store.indexes import Index
 from semsearch.store.spaces import Space
+from semsearch.store.watchdog import Watched
 
 OnTuples = Callable[[int, int | None], None]
 logger = logging.getLogger(__name__)
@@ -34,39 +45,51 @@ LOOK = 0.5  # seconds between looks at the progress of a build
 BUILD_LOCK = 7365  # first half of the advisory lock of whoever builds an index; the second is the space
 
 
-@dataclass(frozen=True)
-class Options:
-    """How to build: `m` and `ef_construction` for hnsw, `lists` for ivfflat (None: computed from the rows)."""
-
-    kind: str = "hnsw"
-    m: int = 16
-    ef_construction: int = 64
-    lists: int | None = None
-
-
 def build(address: Address, engine: Engine, space: Space, options: Options, on_tuples: OnTuples | None = None) -> None:
     """Build the index; CONCURRENTLY when anybody else is connected to the database.
 
-    Raises InvalidInput, and Conflict when there is a valid one or somebody is just building it.
+    Raises InvalidInput, and Conflict when there is one already or somebody is just building it.
     """
-    indexes.check(options.kind, space.dimensions, space.vector_type, space.distance)
-    _check(options)
-    # A connection of its own: a concurrent build runs outside any transaction, so its settings are the session's.
-    with address.connect(autocommit=True, patient=True) as connection, _alone(address, connection, space):
+    settled(space, options)
+    with alone(address, space) as connection:
         with engine.connect() as reading:
-            valid = [index for index in indexes.every(reading, space) if index.valid]
-        if valid:
-            raise Conflict(f"collection {space.name!r} has the {valid[0].kind} index {valid[0].name}: drop it first.")
-        _drop_invalid(connection, space)
-        number = _rows(connection, space)
-        if not address.pooled:  # there neither session nor transaction can hold settings for a concurrent build
-            _set_resources(connection, space, options, number)
-        # The embedding's comes last: once it is valid nobody looks at the other any more.
-        with _watched(address, connection.name, None):
-            connection.execute(_metadata_statement(space, _others(address, connection)))
-        with _watched(address, connection.name, on_tuples):
-            connection.execute(_statement(space, options, number, _others(address, connection)))
+            there = _same(indexes.every(reading, space), space, options)
+        if there:
+            raise Conflict(f"collection {space.name!r} has the {there.kind} index {there.name}: drop it first.")
+        # The embedding's comes last: once it is valid nobody looks at the others any more.
+        create_others(address, connection, space)
+        create(address, connection, space, options, indexes.name(space, options.tenant), on_tuples)
         indexes.analyze(connection, space)
+
+
+def _same(found: Sequence[Index], space: Space, options: Options) -> Index | None:
+    """What is there already of what is asked for: that tenant's index, or one for the whole collection."""
+    name = indexes.name(space, options.tenant)
+    whole = indexes.main(found) if options.tenant is None else None
+    return whole or next((index for index in found if index.valid and index.name == name), None)
+
+
+def create(
+    address: Address,
+    connection: Watched,
+    space: Space,
+    options: Options,
+    name: str,
+    on_tuples: OnTuples | None,
+) -> None:
+    """The index on the embeddings, under this name."""
+    number = rows(connection, space, options)
+    set_resources(address, connection, space, options, number)
+    with watched(address, connection, on_tuples):
+        connection.execute(embedding_index(space, options, name, number, concurrently=_others(address, connection)))
+
+
+def create_others(address: Address, connection: Watched, space: Space) -> None:
+    """The indexes for filters and words, where they are missing."""
+    wanted = [metadata_index] if space.language is None else [metadata_index, terms_index]
+    with watched(address, connection, None):
+        for statement in wanted:
+            connection.execute(statement(space, concurrently=_others(address, connection)))
 
 
 def drop(engine: Engine, address: Address, space: Space) -> list[str]:
@@ -77,8 +100,13 @@ def drop(engine: Engine, address: Address, space: Space) -> list[str]:
         raise NotFound(f"collection {space.name!r} has no index.")
     with address.connect(autocommit=True, patient=True) as raw:
         for name in found:
-            raw.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier("semsearch", name)))
+            drop_one(raw, name)
     return found
+
+
+def drop_one(connection: psycopg.Connection[Any], name: str) -> None:
+    """Drop an index; searches and writes go on."""
+    connection.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier("semsearch", name)))
 
 
 def restore(address: Address, engine: Engine, space: Space) -> list[str]:
@@ -89,34 +117,29 @@ def restore(address: Address, engine: Engine, space: Space) -> list[str]:
     with engine.connect() as reading:
         names = indexes.invalid(reading, space)
         there = indexes.every(reading, space)
-    with address.connect(autocommit=True, patient=True) as connection, _alone(address, connection, space):
-        _drop_invalid(connection, space)
-        if f"{space.table_name}_metadata" in names:
-            connection.execute(_metadata_statement(space, _others(address, connection)))
-    broken = [index for index in there if index.name in names]
-    if broken and not any(index.valid for index in there):
-        build(address, engine, space, _options(broken[0]))
+    with alone(address, space) as connection:
+        if {f"{space.table_name}_metadata", f"{space.table_name}_terms"} & set(names):
+            create_others(address, connection, space)
+    broken = [index for index in there if index.name in names and index.predicate is None]
+    if broken and not indexes.main(there):
+        build(address, engine, space, options_of(broken[0], space))
     return names
 
 
-def _options(index: indexes.Index) -> Options:
-    """Those an index was built with, as its definition tells: WITH (m='16', ef_construction='64')."""
-    given = re.findall(r"(\w+)='?(\d+)", index.definition.partition(" WITH ")[2])
-    return Options(index.kind, **{name: int(value) for name, value in given})
+@contextmanager
+def alone(address: Address, space: Space) -> Iterator[Watched]:
+    """A connection on which to build, while nobody else builds; what interrupted builds left is gone.
 
-
-def _table(space: Space) -> sql.Identifier:
-    return sql.Identifier("semsearch", space.table_name)
-
-
-def _check(options: Options) -> None:
-    """What CREATE INDEX would refuse (pgvector README, "HNSW" and "IVFFlat"), said before anything is dropped."""
-    for name, lowest, highest in (("m", 2, 100), ("ef_construction", 4, 1000), ("lists", 1, 32768)):
-        value = getattr(options, name)
-        if value is not None and (type(value) is not int or not lowest <= value <= highest):
-            raise InvalidInput(f"{name} is a whole number from {lowest} to {highest}; got {value!r}.")
-    if options.ef_construction < 2 * options.m:
-        raise InvalidInput(f"ef_construction is at least twice m: {2 * options.m}; got {options.ef_construction}.")
+    Of its own, because a concurrent build runs outside any transaction, so that its settings are the session's. A time
+    limit of the role would throw a build away that took hours; who makes it wait is told (`_watch`).
+    """
+    with address.connect(autocommit=True, patient=True) as connection, _alone(address, connection, space):
+        if not address.pooled:
+            connection.execute(
+                "SELECT set_config('statement_timeout', '0', false), set_config('lock_timeout', '0', false)"
+            )
+        _drop_invalid(connection, space)
+        yield connection
 
 
 @contextmanager
@@ -124,12 +147,24 @@ def _alone(address: Address, connection: psycopg.Connection[Any], space: Space) 
     """One build at a time. Behind a pooler a second connection holds the lock, in a transaction that does nothing."""
     if not address.pooled:
         _lock(connection, "pg_try_advisory_lock", space)
-        yield
+        with _given_back(lambda: connection.execute("SELECT pg_advisory_unlock_all()")):
+            yield
         return
     with closing(address.connect(vectors=False)) as holding:
         holding.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         _lock(holding, "pg_try_advisory_xact_lock", space)
+        with _given_back(holding.rollback):
+            yield
+
+
+@contextmanager
+def _given_back(release: Callable[[], object]) -> Iterator[None]:
+    """Release a lock behind the block: a closed session ends a moment later, and the next build would meet it still."""
+    try:
         yield
+    finally:
+        with suppress(psycopg.Error):
+            release()
 
 
 def _lock(connection: psycopg.Connection[Any], function: str, space: Space) -> None:
@@ -157,8 +192,9 @@ def _drop_invalid(connection: psycopg.Connection[Any], space: Space) -> None:
         connection.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier("semsearch", name)))
 
 
-def _rows(connection: psycopg.Connection[Any], space: Space) -> int:
-    row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(_table(space))).fetchone()
+def rows(connection: psycopg.Connection[Any], space: Space, options: Options) -> int:
+    counted = sql.SQL("SELECT count(*) FROM {}{}").format(table_name(space), tenant_condition(space, options.tenant))
+    row = connection.execute(counted).fetchone()
     return int(row[0]) if row else 0
 
 
@@ -182,14 +218,16 @@ def _others(address: Address, connection: psycopg.Connection[Any]) -> bool:
     return bool(row and row[0])
 
 
-def _set_resources(connection: psycopg.Connection[Any], space: Space, options: Options, rows: int) -> None:
-    """Memory for the whole graph if the server can spare it, every core the server allows, and time.
-
-    A time limit of the role would throw a build away that took hours; who makes it wait is told (`_watch`).
+def set_resources(
+    address: Address, connection: psycopg.Connection[Any], space: Space, options: Options, rows: int
+) -> None:
+    """Memory for the whole graph if the server can spare it, and every core the server allows.
 
     After the graph outgrows maintenance_work_mem every row is an insert on disk, 4 to 100 times slower. What the
     server can spare is not to be seen from here; half of shared_buffers or the configured value is taken as safe.
     """
+    if address.pooled:  # there neither session nor transaction can hold settings for a concurrent build
+        return
     row = connection.execute(
         """
         SELECT pg_size_bytes(current_setting('maintenance_work_mem')), pg_size_bytes(current_setting('shared_buffers')),
@@ -198,48 +236,27 @@ def _set_resources(connection: psycopg.Connection[Any], space: Space, options: O
     ).fetchone()
     assert row is not None
     configured, buffers, workers = row
-    needed = indexes.build_bytes(rows, space.dimensions, space.vector_type, options.m)
-    memory = max(configured, min(needed, buffers // 2)) // 1024
+    memory = max(configured, min(_needed(space, options, rows), buffers // 2)) // 1024
     connection.execute("SELECT set_config('maintenance_work_mem', %s, false)", (f"{memory}kB",))
     local = max(1, (os.cpu_count() or 2) - 1) if connection.info.host.startswith("/") else workers
     connection.execute("SELECT set_config('max_parallel_maintenance_workers', %s, false)", (str(min(workers, local)),))
-    connection.execute("SELECT set_config('statement_timeout', '0', false), set_config('lock_timeout', '0', false)")
+    # Vectors in TOAST leave so small a table that it would get no workers (PostgreSQL's compute_parallel_worker).
+    connection.execute("SELECT set_config('min_parallel_table_scan_size', '0', false)")
 
 
-def _statement(space: Space, options: Options, rows: int, concurrently: bool) -> sql.Composed:
-    return sql.SQL("CREATE INDEX {} {} ON {} USING {} (embedding {}) WITH ({})").format(
-        sql.SQL("CONCURRENTLY" if concurrently else ""),
-        sql.Identifier(f"{space.table_name}_embedding"),
-        _table(space),
-        sql.Identifier(options.kind),
-        sql.Identifier(f"{space.vector_type}_{indexes.OPERATOR_CLASSES[space.distance]}"),
-        _parameters(options, rows),
-    )
-
-
-def _parameters(options: Options, rows: int) -> sql.Composed:
+def _needed(space: Space, options: Options, rows: int) -> int:
+    quantization, dimensions = settled(space, options)
+    held = indexed_type(space, quantization)
     if options.kind == "ivfflat":
-        return sql.SQL("lists = {}").format(sql.Literal(options.lists or indexes.lists(rows)))
-    return sql.SQL("m = {}, ef_construction = {}").format(sql.Literal(options.m), sql.Literal(options.ef_construction))
-
-
-def _metadata_statement(space: Space, concurrently: bool) -> sql.Composed:
-    """The index for filters on undeclared keys: only containment, which makes it small.
-
-    Without fastupdate: after a load the planner took a sequential scan because of the pending list (20,000 chunks).
-    """
-    return sql.SQL(
-        "CREATE INDEX {} IF NOT EXISTS {} ON {} USING gin (metadata jsonb_path_ops) WITH (fastupdate = off)"
-    ).format(
-        sql.SQL("CONCURRENTLY" if concurrently else ""), sql.Identifier(f"{space.table_name}_metadata"), _table(space)
-    )
+        return index_sizes.sample_bytes(rows, dimensions, held)
+    return index_sizes.build_bytes(rows, dimensions, held, options.m)
 
 
 @contextmanager
-def _watched(address: Address, name: str, on_tuples: OnTuples | None) -> Iterator[None]:
+def watched(address: Address, connection: Watched, on_tuples: OnTuples | None) -> Iterator[None]:
     """While the block runs, report tuples done and in all, and who makes it wait."""
     stop = threading.Event()
-    thread = threading.Thread(target=_watch, args=(address, name, on_tuples, stop), daemon=True)
+    thread = threading.Thread(target=_watch, args=(address, connection.name, on_tuples, stop), daemon=True)
     thread.start()
     try:
         yield

@@ -8,6 +8,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     DateTime,
+    Double,
     ForeignKey,
     Identity,
     Index,
@@ -22,7 +23,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 metadata = MetaData(schema="semsearch")
 
@@ -45,8 +46,9 @@ collections = Table(
     Column("blocked_at", moment),
     Column("cached", Boolean, nullable=False, server_default="false"),
     Column("token_budget", BigInteger),
+    Column("language", Text),
+    Column("tenant", Text),
     UniqueConstraint("name", name="collections_name_key"),
-    comment="Named sets of documents that are searched together.",
 )
 
 spaces = Table(
@@ -66,7 +68,8 @@ spaces = Table(
     Column("fingerprint", Text),
     Column("created_at", moment, nullable=False, server_default=func.now()),
     Column("probe", VECTOR),
-    comment="Embedding spaces: model, dimensions, distance, chunking; one live each.",
+    Column("index_settings", JSONB, nullable=False, server_default="{}"),
+    Column("calibration", JSONB),
 )
 Index("spaces_live", spaces.c.collection_id, unique=True, postgresql_where=text("state = 'live'"))
 
@@ -81,7 +84,6 @@ documents = Table(
     Column("metadata", JSONB, nullable=False, server_default="{}"),
     Column("source", Text),
     Column("updated_at", moment, nullable=False, server_default=func.now()),
-    comment="Documents that were put in; changing a row enqueues a task.",
 )
 
 tasks = Table(
@@ -93,7 +95,6 @@ tasks = Table(
     Column("lane", SmallInteger, nullable=False, server_default="0"),
     Column("enqueued_at", moment, nullable=False, server_default=func.clock_timestamp()),
     Index("tasks_order", "collection_id", "lane", "version"),
-    comment="What must be brought up to date. Triggers insert, workers delete.",
 )
 
 leases = Table(
@@ -109,7 +110,6 @@ leases = Table(
     Column("expires_at", moment, nullable=False),
     Column("not_before", moment, nullable=False, server_default="-infinity"),
     Column("reason", Text),
-    comment="Who works on which document since when. Written by workers only.",
 )
 
 failures = Table(
@@ -120,7 +120,6 @@ failures = Table(
     Column("reason", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("failed_at", moment, nullable=False, server_default=func.now()),
-    comment="Documents that were given up, with the reason.",
 )
 
 query_embeddings = Table(
@@ -130,7 +129,6 @@ query_embeddings = Table(
     Column("hash", LargeBinary, primary_key=True),
     Column("embedding", VECTOR, nullable=False),
     Column("created_at", moment, nullable=False, server_default=func.now()),
-    comment="Embeddings of queries asked before.",
 )
 
 document_embeddings = Table(
@@ -140,7 +138,6 @@ document_embeddings = Table(
     Column("hash", LargeBinary, primary_key=True),
     Column("embedding", VECTOR, nullable=False),
     Column("created_at", moment, nullable=False, server_default=func.now()),
-    comment="Embeddings of chunks made before, so that nobody pays twice.",
 )
 
 backfills = Table(
@@ -151,7 +148,6 @@ backfills = Table(
     Column("enqueued", BigInteger, nullable=False, server_default="0"),
     Column("started_at", moment, nullable=False, server_default=func.now()),
     Column("finished_at", moment),
-    comment="How far the existing rows of attached tables have become tasks.",
 )
 
 workers = Table(
@@ -163,7 +159,6 @@ workers = Table(
     Column("version", Text, nullable=False),
     Column("started_at", moment, nullable=False, server_default=func.now()),
     Column("seen_at", moment, nullable=False, server_default=func.now()),
-    comment="Processes that embed: who they are and when they were last heard of.",
 )
 
 usage = Table(
@@ -174,5 +169,69 @@ usage = Table(
     Column("worker", Integer, primary_key=True, autoincrement=False),
     *(Column(name, BigInteger, nullable=False, server_default="0") for name in ("documents", "chunks", "embedded")),
     *(Column(name, BigInteger, nullable=False, server_default="0") for name in ("cached", "tokens")),
-    comment="What each worker did for each collection, by minute.",
+)
+
+sampled_queries = Table(
+    "sampled_queries",
+    metadata,
+    Column("collection_id", Integer, primary_key=True, autoincrement=False),
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("embedding", VECTOR, nullable=False),
+    Column("filter", JSONB(none_as_null=True)),
+    Column("top_k", Integer, nullable=False),
+    Column("asked_at", moment, nullable=False, server_default=func.now()),
+)
+
+recalls = Table(
+    "recalls",
+    metadata,
+    Column("collection_id", Integer, primary_key=True, autoincrement=False),
+    Column("measured_at", moment, primary_key=True),
+    Column("space_id", Integer, nullable=False),
+    Column("top_k", Integer, nullable=False),
+    Column("queries", Integer, nullable=False),
+    Column("recall", Double),
+    Column("filtered_queries", Integer, nullable=False),
+    Column("filtered_recall", Double),
+    Column("ef_search", Integer),
+)
+
+embed_requests = Table(
+    "embed_requests",
+    metadata,
+    Column("collection_id", Integer, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary, primary_key=True),
+    Column("query", Text, nullable=False),
+    Column("requested_by", Text, nullable=False, server_default=text("SESSION_USER")),
+    Column("requested_at", moment, nullable=False, server_default=func.clock_timestamp()),
+    Column("claimed_at", moment),
+    Column("problem", Text),
+)
+
+word_models = Table(
+    "word_models",
+    metadata,
+    Column("id", Integer, Identity(always=True), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("dimensions", Integer, nullable=False),
+    Column("words", BigInteger, nullable=False),
+    Column("lowercase", Boolean, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("loaded_at", moment, nullable=False, server_default=func.now()),
+    UniqueConstraint("name", name="word_models_name_key"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("hash", LargeBinary, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("collections", ARRAY(Text)),
+    Column("tenant", Text),
+    Column("created_at", moment, nullable=False, server_default=func.now()),
+    Column("expires_at", moment),
+    Column("revoked_at", moment),
+    Column("used_at", moment),
 )

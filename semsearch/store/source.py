@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -20,6 +20,7 @@ from sqlalchemy import (
     Executable,
     FromClause,
     Result,
+    Select,
     TableValuedAlias,
     Text,
     and_,
@@ -43,7 +44,7 @@ from semsearch.errors import InvalidInput
 from semsearch.records import Document
 from semsearch.store import complaints
 from semsearch.store.documents import any_of
-from semsearch.store.json_values import Written
+from semsearch.store.json_values import Written, loads
 from semsearch.store.schema import documents, tasks
 from semsearch.store.spaces import Attachment, Space
 
@@ -56,6 +57,20 @@ READING = (
     "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; SET LOCAL IntervalStyle = 'postgres'; "
     "SET LOCAL lock_timeout = '1s'"
 )
+
+
+Owner = Mapping[str, str]  # the field of the tenants, with the tenant's name
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """A document in a list: the beginning of its text, which has so many bytes in all."""
+
+    id: str
+    title: str | None
+    text: str
+    bytes: int
+    metadata: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -141,7 +156,7 @@ def lock(connection: Connection, space: Space, ids: Sequence[str]) -> set[str]:
 def _lock_attached(connection: Connection, space: Space, attachment: Attachment, ids: Sequence[str]) -> set[str]:
     """By a function of whoever attached the table: a lock takes the right to change the row, which we need not have."""
     possible = bindparam("ids", [id for id in ids if _key(attachment, id)], type_=ARRAY(TEXT))
-    statement = text("SELECT semsearch.lock_documents(:collection_id, :ids)")
+    statement = text("SELECT semsearch.lock_documents(CAST(:collection_id AS integer), :ids)")
     found = _run(connection, space, statement.bindparams(possible, collection_id=space.collection_id))
     return set(found.scalars())
 
@@ -150,12 +165,50 @@ def page(connection: Connection, space: Space, after: str | None, count: int) ->
     """The next `count` document ids in the order of the key, after that document."""
     rows = _rows(space)
     found = select(rows.id).where(rows.ours).order_by(*rows.key).limit(count)
-    if after is not None:
-        values = _key(space.attachment, after) if space.attachment else (after,)
-        if values is None:
-            raise InvalidInput(f"document id {after!r:.80} is not a key of {space.name!r}.")
-        found = found.where(tuple_(*rows.key) > tuple_(*values, types=[part.type for part in rows.key]))
-    return list(_run(connection, space, found).scalars())
+    return list(_run(connection, space, _after(space, rows, found, after)).scalars())
+
+
+def excerpts(
+    connection: Connection, space: Space, owner: Owner | None, after: str | None, count: int, length: int
+) -> list[Excerpt]:
+    """The next `count` documents after that one, in the order of the key, with the first characters of each."""
+    rows = _rows(space)
+    found = (
+        select(
+            rows.id.label("id"),
+            rows.title.label("title"),
+            func.left(rows.text, length).label("text"),
+            rows.bytes.label("bytes"),
+            cast(rows.metadata, Text).label("metadata"),
+        )
+        .where(rows.ours, *_owned(rows, owner))
+        .order_by(*rows.key)
+        .limit(count)
+    )
+    return [
+        Excerpt(row.id, row.title, row.text or "", row.bytes, loads(row.metadata))
+        for row in _run(connection, space, _after(space, rows, found, after))
+    ]
+
+
+def owned(connection: Connection, space: Space, owner: Owner | None, ids: Sequence[str]) -> set[str]:
+    """Those of these documents that are there and the owner's."""
+    rows, given = _rows(space), _given(space, ids)
+    found = select(given.c.id).join_from(given, rows.table, _same(rows, given)).where(*_owned(rows, owner))
+    return set(_run(connection, space, found).scalars())
+
+
+def _after(space: Space, rows: _Rows, found: Select[Any], after: str | None) -> Select[Any]:
+    if after is None:
+        return found
+    values = _key(space.attachment, after) if space.attachment else (after,)
+    if values is None:
+        raise InvalidInput(f"document id {after!r:.80} is not a key of {space.name!r}.")
+    return found.where(tuple_(*rows.key) > tuple_(*values, types=[part.type for part in rows.key]))
+
+
+def _owned(rows: _Rows, owner: Owner | None) -> list[ColumnElement[bool]]:
+    return [] if owner is None else [rows.metadata.op("@>", is_comparison=True)(bindparam(None, dict(owner), JSONB))]
 
 
 def count(connection: Connection, space: Space) -> int:
@@ -169,7 +222,7 @@ def check(connection: Connection, space: Space) -> str | None:
     """Why the source cannot be read as it was attached, in one sentence; None when it can."""
     if space.attachment is None:
         return None
-    statement = text("SELECT semsearch.attachment_problem(:collection_id)")
+    statement = text("SELECT semsearch.attachment_problem(CAST(:collection_id AS integer))")
     found: str | None = connection.execute(statement, {"collection_id": space.collection_id}).scalar_one()
     return found
 

@@ -1,7 +1,8 @@
-"""Collections and their embedding spaces: the rows that describe them, and the table and view of each space."""
+"""Collections and their embedding spaces: the rows that describe them, and the tables that queries ask."""
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import re
 from collections.abc import Mapping
@@ -24,21 +25,19 @@ from sqlalchemy import (
     Table,
     Text,
     cast,
-    delete,
     func,
-    insert,
     select,
     text,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REAL
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.schema import CreateTable, DropTable
 
 from semsearch import fields as declared
-from semsearch.errors import Conflict, InvalidInput, NotFound
-from semsearch.records import Embedding
-from semsearch.store.schema import collections, documents, failures, leases, spaces, tasks, usage
+from semsearch import filters
+from semsearch.errors import CollectionChanged, NotFound
+from semsearch.records import Distance, Embedding
+from semsearch.store import full_text
+from semsearch.store.schema import collections, spaces, tasks
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 PAGE = 8160  # bytes a row may fill on a page of 8 kB
@@ -46,11 +45,16 @@ ROW_OVERHEAD = 600  # bytes kept for id, heading, hash, pointers to TOAST and a 
 
 
 class Field(NamedTuple):
-    """A declared field: chunks carry it as the generated column field_<number>, the view under its name."""
+    """A declared field: chunks carry it as the generated column field_<number>, the view under its name.
+
+    One that was added later is no column but an expression on the metadata with an index, not `stored`: to add a
+    generated column would rewrite the table and keep everybody out meanwhile.
+    """
 
     number: int
     name: str
     type: declared.FieldType
+    stored: bool = True
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ class Space:
     model: str | None
     dimensions: int
     shortened: bool
-    distance: str
+    distance: Distance
     vector_type: str
     chunk_size: int
     chunk_overlap: int
@@ -92,6 +96,9 @@ class Space:
     attachment: Attachment | None
     cached: bool
     token_budget: int | None
+    language: str | None = None
+    tenant: str | None = None
+    index_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False)
 
     @property
     def table_name(self) -> str:
@@ -105,6 +112,12 @@ class Space:
     @property
     def field_types(self) -> dict[str, declared.FieldType]:
         return {field.name: field.type for field in self.fields}
+
+    @property
+    def is_half(self) -> bool:
+        """Whether embeddings have to fit half precision: as they are stored, or as they are indexed."""
+        over_limit = 2000 < self.dimensions <= 4000  # of an index on vector, and on halfvec (pgvector README)
+        return self.vector_type == "halfvec" or self.index_settings.get("quantization", over_limit) in ("halfvec", True)
 
     @property
     def vector_bytes(self) -> int:
@@ -129,9 +142,9 @@ class _PlainHalfvec(_Plain, HALFVEC):
     cache_ok = True
 
 
-def table(space: Space) -> Table:
-    """The table of a space, for queries."""
-    return _table(space, False)
+def table(space: Space, *, plain: bool = False) -> Table:
+    """The table of a space: for queries, or to be made with `plain` storage of embeddings."""
+    return _table(space, plain)
 
 
 @lru_cache(maxsize=256)
@@ -155,93 +168,33 @@ def _table(space: Space, plain: bool) -> Table:
         Column("embedding", types[space.vector_type][plain](space.dimensions), nullable=False),
         Column("text", Text, nullable=False),
         Column("metadata", JSONB, nullable=False),
-        *(declared.generated_column(*field) for field in space.fields),
+        *([] if space.language is None else [full_text.generated_column(space.language)]),
+        *(declared.generated_column(*field[:3]) for field in space.fields if field.stored),
         PrimaryKeyConstraint("document_id", "ordinal"),
     )
 
 
 def field_columns(chunks: FromClause, space: Space) -> dict[str, ColumnElement[Any]]:
-    """The generated columns by the names of the declared fields."""
-    columns = chunks.c
-    return {field.name: columns[f"field_{field.number}"] for field in space.fields}
+    """The declared fields by their names: generated columns, or expressions that an index serves alike."""
+    return {
+        field.name: chunks.c[f"field_{field.number}"]
+        if field.stored
+        else declared.expression(chunks.c.metadata, field.name, field.type)
+        for field in space.fields
+    }
 
 
-EXISTS = "collection {!r} exists already."
-
-
-def is_there(connection: Connection, name: str) -> bool:
-    """Whether a collection has this name."""
-    return connection.execute(select(collections.c.id).where(collections.c.name == name)).first() is not None
-
-
-def check_name(connection: Connection, name: str) -> None:
-    """Raise InvalidInput, Conflict unless a collection of that name can be made."""
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise InvalidInput(
-            f"collection name {name!r} will not do: use a lower-case letter, then up to 47 lower-case letters, digits "
-            "and underscores."
-        )
-    if is_there(connection, name):
-        raise Conflict(EXISTS.format(name))
-
-
-def create(
-    connection: Connection,
-    name: str,
-    fields: Mapping[str, declared.FieldType],
-    *,
-    cached: bool = False,
-    token_budget: int | None = None,
-    **settings: Any,
-) -> Space:
-    """Insert collection and live space, make the table and the view. Raises Conflict."""
-    numbered = [Field(number, field, kind)._asdict() for number, (field, kind) in enumerate(fields.items(), 1)]
-    try:
-        collection_id = connection.execute(
-            insert(collections)
-            .values(name=name, fields=numbered, cached=cached, token_budget=token_budget)
-            .returning(collections.c.id)
-        ).scalar_one()
-    except IntegrityError as error:
-        raise Conflict(EXISTS.format(name)) from error
-    connection.execute(insert(spaces).values(collection_id=collection_id, **settings))
-    space = find(connection, name)
-    _create_table(connection, space)
-    _create_view(connection, space)
-    return space
-
-
-def _create_table(connection: Connection, space: Space) -> None:
-    fits = space.vector_bytes + ROW_OVERHEAD <= PAGE
-    server = connection.dialect.server_version_info or (0,)
-    connection.execute(CreateTable(_table(space, fits and server >= (16,))))
-    if fits and server < (16,):
-        connection.execute(text(f"ALTER TABLE semsearch.chunks_{space.id:d} ALTER COLUMN embedding SET STORAGE PLAIN"))
-    connection.exec_driver_sql(
-        f"COMMENT ON TABLE semsearch.chunks_{space.id:d} IS 'Chunks and embeddings of the collection {space.name}.'"
-    )
-    for field in space.fields:
-        column = f"field_{field.number:d}"
-        connection.execute(
-            text(f"CREATE INDEX chunks_{space.id:d}_{column} ON semsearch.chunks_{space.id:d} ({column})")
-        )
-
-
-def _create_view(connection: Connection, space: Space) -> None:
-    chunks = table(space)
-    columns = [chunks.c[name] for name in ("document_id", "ordinal", "heading", "text", "metadata")]
-    aliases = [column.label(name) for name, column in field_columns(chunks, space).items()]
-    shown = select(*columns, *aliases, chunks.c.embedding, chunks.c.start, chunks.c.end)
-    body = shown.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True}).string
-    name = connection.dialect.identifier_preparer.quote(space.name)
-    connection.exec_driver_sql(
-        f"CREATE VIEW collections.{name} WITH (security_invoker = true) AS {body}",
-        execution_options={"no_parameters": True},
-    )
-    connection.exec_driver_sql(
-        f"COMMENT ON VIEW collections.{name} IS 'Chunks of the collection. Nearest first: "
-        f"ORDER BY embedding {OPERATORS[space.distance]} $1 LIMIT 10'",
-        execution_options={"no_parameters": True},
+@lru_cache(maxsize=256)
+def filter_columns(space: Space) -> filters.Columns:
+    """What filters may ask of the chunks of `queried`."""
+    chunks = queried(space)
+    return filters.Columns(
+        chunks.c.metadata,
+        field_columns(chunks, space),
+        document_id=chunks.c.document_id,
+        text=chunks.c.text,
+        terms=chunks.c.get("terms"),
+        language=space.language,
     )
 
 
@@ -268,12 +221,16 @@ def _query() -> Any:
         collections.c.attachment,
         collections.c.cached,
         collections.c.token_budget,
+        collections.c.language,
+        collections.c.tenant,
+        spaces.c.index_settings,
     ).join_from(collections, spaces, (spaces.c.collection_id == collections.c.id) & (spaces.c.state == "live"))
 
 
 def _space(row: Row[Any]) -> Space:
     values = dict(row._mapping)
-    values["fields"] = tuple(Field(**field) for field in values["fields"])
+    # Of a field that was dropped only its number stays, which no other may have: handles opened before still use it.
+    values["fields"] = tuple(Field(**field) for field in values["fields"] if "name" in field)
     values["attachment"] = Attachment(**values["attachment"]) if values["attachment"] else None
     return Space(**values)
 
@@ -291,6 +248,8 @@ def _missing(name: str, names: Any) -> str:
     near = difflib.get_close_matches(str(name), names, n=1)
     if near:
         return f"collection {name!r} does not exist. Did you mean {near[0]!r}?"
+    if not isinstance(name, str) or not NAME.fullmatch(name):  # nothing to be copied into a shell
+        return f"collection {name!r} does not exist. `semsearch collections` lists those that do."
     return f"collection {name!r} does not exist. `semsearch create {name}` makes it."
 
 
@@ -317,21 +276,11 @@ def with_tasks(connection: Connection) -> list[str]:
     return list(connection.execute(select(collections.c.name).where(waiting).order_by(collections.c.name)).scalars())
 
 
-def drop(connection: Connection, space: Space) -> None:
-    """Remove the collection with everything that belongs to it.
-
-    Those who put are kept out first; then come documents, tasks and chunks, in the order in which workers lock them.
-    """
-    name = connection.dialect.identifier_preparer.quote(space.name)
-    held = select(collections.c.attachment).where(collections.c.id == space.collection_id).with_for_update()
-    if connection.execute(held).scalar_one_or_none() is not None:
-        connection.execute(text("SELECT semsearch.detach(:name)"), {"name": space.name})
-    connection.execute(text("SET LOCAL semsearch.bulk = 'on'"))
-    for owned in (documents, tasks, leases, failures, usage):
-        connection.execute(delete(owned).where(owned.c.collection_id == space.collection_id))
-    connection.exec_driver_sql(f"DROP VIEW IF EXISTS collections.{name}")
-    connection.execute(DropTable(table(space), if_exists=True))
-    connection.execute(delete(collections).where(collections.c.id == space.collection_id))
+def check_language(connection: Connection, space: Space) -> None:
+    """Raise CollectionChanged when the full text was made anew since the collection was opened."""
+    held = select(collections.c.language).where(collections.c.id == space.collection_id)
+    if connection.execute(held).scalar_one_or_none() != space.language:
+        raise CollectionChanged(f"the language of collection {space.name!r} was changed: open it again.")
 
 
 def exists(connection: Connection, space: Space) -> bool:

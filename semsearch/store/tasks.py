@@ -319,12 +319,22 @@ PENDING = """
 SELECT count(DISTINCT document_id) FROM semsearch.tasks
 WHERE collection_id = :collection_id AND version <= coalesce(:until, 9223372036854775807)
 """
+WAITING = """
+SELECT count(DISTINCT document_id) FROM semsearch.tasks
+WHERE collection_id = :collection_id AND document_id = ANY(:ids)
+"""
 
 
 def pending(connection: Connection, space: Space, until: int | None = None) -> int:
     """Documents that wait to be brought up to date (for a change up to that version)."""
     values = {"collection_id": space.collection_id, "until": until}
     return int(connection.execute(text(PENDING), values).scalar_one())
+
+
+def waiting(connection: Connection, space: Space, ids: Sequence[str]) -> int:
+    """How many of these documents wait to be brought up to date."""
+    values = {"collection_id": space.collection_id, "ids": list(ids)}
+    return int(connection.execute(text(WAITING), values).scalar_one())
 
 
 def latest_version(connection: Connection) -> int:

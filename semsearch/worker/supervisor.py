@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import threading
@@ -9,11 +10,24 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 
+from semsearch import answering
 from semsearch.collection import Collection
 from semsearch.database import Database
 from semsearch.errors import CollectionChanged, Conflict, DatabaseUnavailable, NotFound, SchemaMismatch
 from semsearch.road import Stored
-from semsearch.store import backfill, backlog, blocking, complaints, leases, migrate, source, spaces, usage
+from semsearch.store import (
+    backfill,
+    backlog,
+    blocking,
+    complaints,
+    leases,
+    migrate,
+    query_cache,
+    roles,
+    source,
+    spaces,
+    usage,
+)
 from semsearch.store.complaints import translated
 from semsearch.store.spaces import Space
 from semsearch.worker.events import tell, warn
@@ -32,10 +46,10 @@ BLOCKED_FOR = 300.0  # seconds after which a blocked collection is tried again
 class Supervisor:
     """Runs on the thread that calls it until the work is done or `stop` is set."""
 
-    def __init__(self, database: Database, options: Options, stop: threading.Event) -> None:
+    def __init__(self, database: Database, options: Options, stop: threading.Event, outage: Outage) -> None:
         self._database, self._options, self._stop = database, options, stop
         self._engine = database.pools.writing
-        self._outage = Outage()
+        self._outage = outage
         self._collections: dict[Space, Collection] = {}
         self._groups: dict[str, Group] = {}
         self._drifted: set[int] = set()
@@ -44,6 +58,7 @@ class Supervisor:
         self._blocked_for = 0.0  # a worker that starts may bring another configuration
         self._metrics: Metrics | None = None
         self._rounds = [
+            Round(math.inf, self._look_for_risks),
             Round(1, self._release_dead),
             Round(10, self._check_sources),
             Round(10, self._show_backlog),
@@ -59,6 +74,8 @@ class Supervisor:
             if self._options.metrics_port is not None:
                 self._metrics = stack.enter_context(closing(Metrics(self._options.metrics_port)))
             worker = stack.enter_context(leases.Worker(self._database.pools.address))
+            if not (self._options.once or self._options.until_idle):
+                stack.enter_context(answering.Answerer(self._database, self._stop, self._options.collections))
             self._upkeep = stack.enter_context(closing(Upkeep(self._stop)))
             self._shift = Shift(worker, self._stop, self._outage, self._stored, self._options.once)
             tell("working", worker=worker.number, host=socket.gethostname(), process=os.getpid())
@@ -175,6 +192,10 @@ class Supervisor:
         if self._metrics:
             self._metrics.count(collection.name, stored)
 
+    def _look_for_risks(self) -> None:
+        if (risk := roles.look_for_risks(self._database.pools.address).of_worker) is not None:
+            warn("unsafe", reason=risk)
+
     def _release_dead(self) -> None:
         with self._engine.begin() as connection:
             leases.release_dead(connection)
@@ -226,9 +247,11 @@ class Supervisor:
 
     def _keep_house(self) -> None:
         self._require_schema()
+        settings = self._database.settings
         with self._engine.begin() as connection:
             leases.tidy(connection)
             usage.tidy(connection)
+            query_cache.tidy(connection, query_cache.Limits(settings.query_cache_size, settings.query_cache_days))
 
     def _require_schema(self) -> None:
         """Raise SchemaMismatch when the schema was upgraded under us."""
@@ -251,7 +274,7 @@ class Supervisor:
 
 
 class Round:
-    """Something to be done every so many seconds."""
+    """Something to be done at once, and again every so many seconds."""
 
     def __init__(self, seconds: float, action: Callable[[], None]) -> None:
         self._seconds, self._action = seconds, action

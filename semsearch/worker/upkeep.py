@@ -21,6 +21,7 @@ class Upkeep:
         self._grown: Counter[int] = Counter()
         self._collections: dict[int, Collection] = {}
         self._visiting = False
+        self._told: set[str] = set()
         self._wanted = threading.Event()
         self._thread = threading.Thread(target=self._live, name="semsearch upkeep", daemon=True)
         self._thread.start()
@@ -53,6 +54,11 @@ class Upkeep:
 
     def _tend(self, collection: Collection, chunks: int) -> None:
         try:
+            if (reason := collection.untendable()) is not None:
+                if collection.name not in self._told:  # once: embedding goes on, and searches are exact
+                    self._told.add(collection.name)
+                    warn("not_tended", collection=collection.name, reason=reason)
+                return
             if collection.tend(chunks):
                 tell("index_built", collection=collection.name)
         except Exception as error:

@@ -25,6 +25,7 @@ DIMENSIONS = 8
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or a body waits 40 ms for the acknowledgement of its head
     embedding = base64.b64encode(np.full(DIMENSIONS, DIMENSIONS**-0.5, dtype=np.float32).tobytes()).decode()
 
     def log_message(self, format: str, *arguments: object) -> None:

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from semsearch import Collection, Database, Document
-from semsearch.store import queries
-from semsearch.store.connection import EF_SEARCH, Address
+from semsearch import Collection, Database, Document, planner
+from semsearch.store.connection import Address
 from tests.benchmarks import asking, home, plain_sql, vectors
 from tests.benchmarks.plain_sql import Connection
 from tests.benchmarks.report import Report
@@ -109,7 +108,7 @@ def measure_build(report: Report, collection: Collection, connection: Connection
 
 def measure_search(report: Report, collection: Collection, connection: Connection, given: Vectors) -> None:
     """The same queries with the same ef_search on the same index, in turns; both return all columns of a hit."""
-    ef_search = max(queries.ef_search(len(given.base)), EF_SEARCH)
+    ef_search = planner.asked(collection._searcher.state(), asking.TOP_K)
     connection.execute(f"SET hnsw.ef_search = {ef_search:d}")
     connection.execute("SET plan_cache_mode = force_custom_plan")
     statement = plain_sql.nearest(plain_sql.chunks_table(connection, NAME))

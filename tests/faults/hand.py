@@ -10,7 +10,7 @@ from sqlalchemy import Connection, create_engine
 
 from semsearch import embedding, work
 from semsearch.config import Settings
-from semsearch.store import chunks, leases, spaces, tasks
+from semsearch.store import chunks, creation, leases, spaces, tasks
 from semsearch.store.connection import Address, driver
 from semsearch.store.spaces import Space
 from semsearch.store.transactions import in_transaction
@@ -30,7 +30,7 @@ def create(address: Address, name: str = "notes") -> Space:
     """A collection whose model is truth.Fake."""
     engine = create_engine("postgresql+psycopg://", creator=address.connect)
     with engine.begin() as connection:
-        space = spaces.create(
+        space = creation.create(
             connection,
             name,
             {},

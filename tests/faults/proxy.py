@@ -16,6 +16,7 @@ from typing import Self
 
 PIECE = 64 * 2**10  # bytes read at once
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: no FIN but RST
+FLUSH = b"H\x00\x00\x00\x04"  # libpq sends it after a Sync and waits for nothing: it may come after the answer
 
 
 @dataclass
@@ -184,11 +185,13 @@ class Link:
                     sink.sendall(data[:allowed])
                     return self.cut()
                 if direction == "to_server":
-                    self._count()
+                    if data != FLUSH:
+                        self._count()
                     self._look_for(before + data)
                 elif self._losing_answer:
                     return self.cut()
-                self._heard = self._heard or direction == "to_client"
+                if direction == "to_client":
+                    self._heard = True
                 sink.sendall(data)
                 passed += len(data)
                 before = data[-64:]

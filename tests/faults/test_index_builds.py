@@ -60,7 +60,7 @@ def names(sql: Sql, collection: Collection) -> set[str]:
 
 def check_built(sql: Sql, collection: Collection) -> None:
     assert invalid(sql, collection) == []
-    assert names(sql, collection) == {"pkey", "metadata", "embedding"}
+    assert names(sql, collection) == {"pkey", "metadata", "terms", "embedding"}
     assert collection.status().index == "hnsw"
     assert collection.search(embedding=[1.0] * 16, top_k=5).plan == "ann"
 

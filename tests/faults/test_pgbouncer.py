@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 import semsearch
-from semsearch import Document, Progress, Settings
+from semsearch import Document, Progress, Settings, answering
 from semsearch.cli import main
 from semsearch.database import Database
 from semsearch.errors import Conflict, DatabaseUnavailable, NotFound
@@ -66,6 +66,16 @@ def leaves_nothing(pooler: Pooler, database: str) -> None:
         rows = [client.execute(asked).fetchone() or () for client in clients]  # each holds a session until the end
         assert len({row[0] for row in rows}) == pooler.size
         assert [row[1:] for row in rows] == [([], [], [], [])] * pooler.size
+
+
+def test_embeddings_are_asked_for_and_answered_through_it(db: Database, pooler: Pooler, database: str) -> None:
+    """CALL commits between its looks, so that each may be in another session; nobody can be told of requests."""
+    db.create_collection("notes", model="openai:test-model").put([Document("a", "one")])
+    with answering.Answerer(db, threading.Event()), pooler.connect(database) as client:
+        client.autocommit = True
+        client.execute("CALL semsearch.embed('notes', 'one')")
+        found = client.execute("SELECT document_id FROM semsearch.search('notes', 'one')").fetchall()
+    assert found == [("a",)]
 
 
 def at_once(*actions: Callable[[], Any]) -> None:
@@ -150,21 +160,21 @@ def test_an_index_is_built_beside_others_watched_and_dropped(
     collection = db.create_collection("points", dimensions=64, index="none")
     collection.put(points(3000, 64))
     told: list[int] = []
-    make = index_build._statement
+    make = index_build.embedding_index
 
     with module_cluster.connect(database) as other:
 
-        def hold_up(*arguments: Any) -> Any:
+        def hold_up(*arguments: Any, **options: Any) -> Any:
             """A snapshot as old as the build, which waits for it: it is not done before somebody has looked."""
             other.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
             other.execute("SELECT 1 FROM pg_class LIMIT 1")
-            return make(*arguments)
+            return make(*arguments, **options)
 
         def look(progress: Progress) -> None:
             told.append(progress.done)
             other.rollback()
 
-        monkeypatch.setattr(index_build, "_statement", hold_up)
+        monkeypatch.setattr(index_build, "embedding_index", hold_up)
         collection.create_index(on_progress=look)
     assert [index.valid for index in collection.indexes()] == [True]
     assert told and max(told) <= 3000

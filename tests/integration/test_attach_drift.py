@@ -59,7 +59,7 @@ DRIFTS = [
     ("ALTER TABLE shop.articles RENAME TO posts", r"^shop\.articles is called shop\.posts now: give it its name back"),
     ("ALTER TABLE shop.articles SET SCHEMA public", r"^shop\.articles is called public\.articles now"),
     ("DROP TRIGGER semsearch_enqueue_{} ON shop.articles", r"^shop\.articles has lost its triggers"),
-    ("DROP FUNCTION semsearch.lock_{}", r"^shop\.articles has lost its functions"),
+    ("DROP FUNCTION semsearch_attached.lock_{}", r"^shop\.articles has lost its functions"),
     (
         "ALTER TABLE shop.articles RENAME TO old; CREATE TABLE shop.articles (LIKE shop.old INCLUDING ALL)",
         r"^shop\.articles has lost its triggers, as a table that was replaced has: attach it again",

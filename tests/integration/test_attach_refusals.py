@@ -140,10 +140,10 @@ def test_a_table_in_use_by_a_transaction_that_does_not_end_is_a_conflict(
 
 @pytest.fixture
 def stranger(model_db: Database, articles: Sql) -> Iterator[str]:
-    """A role that owns nothing. Its name is this process's own: roles belong to the server, not to a database."""
+    """One that may attach tables and owns none. Its name is this process's own: roles belong to the server."""
     name = f"stranger_{os.getpid()}"
-    articles.execute(f"CREATE ROLE {name}")
-    articles.execute(f"GRANT USAGE ON SCHEMA semsearch, shop TO {name}")
+    articles.execute(f"CREATE ROLE {name} IN ROLE semsearch_admin")
+    articles.execute(f"GRANT USAGE ON SCHEMA shop TO {name}")
     yield name
     articles.execute(f"DROP OWNED BY {name}")
     articles.execute(f"DROP ROLE {name}")

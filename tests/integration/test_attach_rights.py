@@ -29,7 +29,7 @@ def role(model_db: Database, articles: Sql) -> Iterator[str]:
     """A role that owns nothing. Its name is this process's own: roles belong to the server, not to a database."""
     name = f"plain_{os.getpid()}"
     articles.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'secret'")
-    for schema in ("semsearch", "collections", "shop"):
+    for schema in ("semsearch", "semsearch_attached", "collections", "shop"):
         articles.execute(f"GRANT ALL ON SCHEMA {schema} TO {name}")
         articles.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA {schema} TO {name}")
     articles.execute(f"GRANT ALL ON ALL SEQUENCES IN SCHEMA semsearch TO {name}")
@@ -48,7 +48,7 @@ def handbook(model_db: Database, articles: Sql, role: str) -> Collection:
     """Attached by the owner of the table; the role has come by all rights to work for it."""
     made = attach(model_db)
     grant_chunks(articles, made, role)
-    articles.execute(f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA semsearch TO {role}")
+    articles.execute(f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA semsearch, semsearch_attached TO {role}")
     return made
 
 
@@ -129,13 +129,14 @@ ATTACH = "SELECT semsearch.attach('handbook', 'shop.articles', text => '{body}')
         "SELECT ON semsearch.chunks",
         "DELETE ON semsearch.chunks",
         "EXECUTE ON FUNCTION semsearch.remove_truncated(integer,text)",
+        "CREATE, USAGE ON SCHEMA semsearch_attached",
     ],
 )
 def test_a_role_as_which_the_triggers_would_fail_is_refused(
     attaching: Collection, articles: Sql, role: str, right: str
 ) -> None:
     right = right.replace("semsearch.chunks", f"semsearch.{attaching._space.table_name}")
-    articles.execute(f"REVOKE {right.replace('USAGE', 'ALL')} FROM {role}")
+    articles.execute(f"REVOKE {right.replace('USAGE ON SEQUENCE', 'ALL ON SEQUENCE')} FROM {role}")
     articles.execute(f"SET ROLE {role}")
     with pytest.raises(psycopg.errors.InsufficientPrivilege) as refused:
         articles.execute(ATTACH)

@@ -176,6 +176,13 @@ def test_an_index_is_created_listed_and_dropped(cli: Cli, points: Any) -> None:
     assert "no index" in cli("index", "list", "points").out
 
 
+def test_a_collection_can_be_created_for_a_smaller_index(cli: Cli, db: Any) -> None:
+    cli("create", "small", "--dimensions", "8", "--quantization", "halfvec", "--index-dimensions", "4")
+    assert db.collection("small").space.index_settings == {"quantization": "halfvec", "dimensions": 4}
+    assert "--index-dimensions" in cli("create", "none", "--index-dimensions", "0", code=2).err
+    cli("create", "none", "--dimensions", "8", "--index-dimensions", "9", code=2)
+
+
 def test_deleting_says_which_were_not_there(cli: Cli, points: Any) -> None:
     done = cli("delete", "points", "here", "nowhere", code=3)
     assert done.out == "points: 1 deleted\n"
@@ -249,8 +256,18 @@ def test_a_new_database_is_migrated_and_examined(
     cli("migrate")
     after = {check["name"]: check["state"] for check in answer(cli("doctor", "--json"))["checks"]}
     assert after["schema"] == "ok"
-    server = {"database", "connection", "PostgreSQL", "pgvector", "schema"}
-    contents = {"collections", "triggers", "indexes", "failures", "workers"}
+    server = {"database", "connection", "PostgreSQL", "pgvector", "schema", "roles", "safety"}
+    contents = {
+        "collections",
+        "triggers",
+        "indexes",
+        "tables",
+        "ANN indexes",
+        "memory",
+        "statements",
+        "failures",
+        "workers",
+    }
     assert set(after) == {*server, *contents, "model", "device"}
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from semsearch import Document, cleaning
 from semsearch.database import Database
-from semsearch.store import binary_copy, queries
+from semsearch.store import binary_copy, nearest
 
 COLUMNS = ("position", "body", "optional", "data", "metadata", "embedding", "half")
 texts = st.text(st.characters(), max_size=30)  # NUL and surrogates included: cleaning is part of the way
@@ -88,8 +88,8 @@ def test_every_row_comes_back_as_it_was_written(stage: Connection, written: list
     for row, (_, document), original in zip(found, encoded, written, strict=True):
         assert (row.body, row.optional, bytes(row.data)) == (document.text, document.title, original[2])
         assert numbers_as_floats(row.metadata) == numbers_as_floats(document.metadata)
-        assert np.array_equal(queries.array(row.embedding), np.array(original[4], np.float32))
-        assert np.array_equal(queries.array(row.half), np.array(original[5], np.float16).astype(np.float32))
+        assert np.array_equal(nearest.array(row.embedding), np.array(original[4], np.float32))
+        assert np.array_equal(nearest.array(row.half), np.array(original[5], np.float16).astype(np.float32))
 
 
 def test_what_half_precision_cannot_hold_is_refused_by_the_server(stage: Connection) -> None:

@@ -13,7 +13,7 @@ from semsearch import Document
 from semsearch.collection import Collection
 from semsearch.database import Database
 from semsearch.errors import IngestError
-from semsearch.store import spaces
+from semsearch.store import creation
 from tests.integration.command_line import Cli, answer
 from tests.integration.hands import inputs, searchable
 from tests.provider import Provider
@@ -153,7 +153,7 @@ def test_a_collection_is_not_dropped_beside_its_new_tasks(failing: Collection, m
         sql.execute("SELECT semsearch.retry('notes')")
         dropping.exec_driver_sql("SET LOCAL lock_timeout = '50ms'")
         with pytest.raises(DBAPIError, match="lock timeout"):
-            spaces.drop(dropping, failing.space)
+            creation.drop(dropping, failing.space)
     model_db.drop_collection("notes")
     assert tasks(sql) == []
 

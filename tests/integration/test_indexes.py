@@ -14,6 +14,7 @@ from semsearch.collection import Collection
 from semsearch.database import Database
 from semsearch.errors import Conflict, InvalidInput, NotFound
 from semsearch.store import index_build, indexes
+from semsearch.store.index_statements import Options
 
 Sql = psycopg.Connection[Any]
 
@@ -40,14 +41,14 @@ def small(model_db: Database) -> Collection:
 def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Collects the statements of builds."""
     seen: list[str] = []
-    real = index_build._statement
+    real = index_build.embedding_index
 
-    def spy(*arguments: Any) -> Any:
-        made = real(*arguments)
+    def spy(*arguments: Any, **options: Any) -> Any:
+        made = real(*arguments, **options)
         seen.append(made.as_string())
         return made
 
-    monkeypatch.setattr(index_build, "_statement", spy)
+    monkeypatch.setattr(index_build, "embedding_index", spy)
     return seen
 
 
@@ -89,16 +90,19 @@ def test_without_waiting_no_index_is_built(small: Collection, monkeypatch: pytes
     assert small.indexes() == []
 
 
-def test_too_many_dimensions_for_an_index_are_searched_exactly(
-    model_db: Database, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("dimensions", "vector_type", "quantization"),
+    [(2000, "vector", "none"), (2001, "vector", "halfvec"), (4000, "halfvec", "none"), (4001, "halfvec", "binary")],
+)
+def test_too_many_dimensions_for_an_index_are_quantized(
+    model_db: Database, monkeypatch: pytest.MonkeyPatch, dimensions: int, vector_type: str, quantization: str
 ) -> None:
     monkeypatch.setattr(indexes, "AUTOMATIC_FROM", 10)
-    collection = model_db.create_collection("wide", dimensions=2001, vector_type="vector")
+    collection = model_db.create_collection("wide", dimensions=dimensions, vector_type=vector_type)
     load(collection, 20)
-    assert collection.indexes() == []
-    assert collection.search(embedding=np.ones(2001)).plan == "exact"
-    with pytest.raises(InvalidInput, match="at most 2000 dimensions"):
-        collection.create_index()
+    (index,) = collection.indexes()
+    assert (index.quantization, index.dimensions, index.serves) == (quantization, dimensions, True)
+    assert len(collection.search(embedding=np.ones(dimensions), top_k=5)) == 5
 
 
 def test_a_large_load_gathers_statistics(model_db: Database, sql: Sql) -> None:
@@ -145,6 +149,9 @@ def test_the_options_reach_the_index(small: Collection) -> None:
     ("kind", "options", "problem"),
     [
         ("diskann", {}, "not one of hnsw, ivfflat"),
+        ("hnsw", {"quantization": "int8"}, "not one of none, halfvec, binary"),
+        ("hnsw", {"dimensions": 4}, "dimensions is a whole number from 1 to 3"),
+        ("hnsw", {"tenant": "acme"}, "has no tenants"),
         ("hnsw", {"m": 1}, "m is a whole number from 2 to 100"),
         ("hnsw", {"m": 16.5}, "m is a whole number"),
         ("hnsw", {"ef_construction": 1001}, "from 4 to 1000"),
@@ -187,7 +194,7 @@ def test_memory_is_computed_from_the_rows(small: Collection) -> None:
     assert indexes.build_bytes(10_000, 384, "halfvec") == 15_116_400 + 4 * 2**20
     assert [indexes.lists(rows) for rows in (10, 50_000, 1_000_000, 4_000_000)] == [1, 50, 1000, 2000]
     with small._pools.address.connect(autocommit=True) as connection:
-        index_build._set_resources(connection, small._space, index_build.Options(), 10**9)
+        index_build.set_resources(small._pools.address, connection, small._space, Options(), 10**9)
         row = connection.execute(
             "SELECT pg_size_bytes(current_setting('maintenance_work_mem')) "
             "    <= greatest(pg_size_bytes(current_setting('shared_buffers')) / 2, 64 * 1024 * 1024)"

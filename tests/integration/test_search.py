@@ -16,7 +16,7 @@ from semsearch.collection import Collection
 from semsearch.database import Database
 from semsearch.errors import FilterError, InvalidInput, NotFound, ProviderBusy
 from semsearch.records import Hits
-from semsearch.store import queries, query_cache
+from semsearch.store import nearest, query_cache
 from tests.integration.hands import inputs
 from tests.provider import Provider, vector
 
@@ -149,9 +149,9 @@ def test_the_ann_plan_walks_the_index_and_the_exact_plan_cannot(big: Big, sql: S
     query = literal(big.queries[0])
     ann = collection.search(embedding=big.queries[0])
     assert f"{collection._space.table_name}_embedding" in explain(sql, ann, query, "10")
-    exact = queries.run(collection._pools.searching, collection._space, "exact", big.queries[0], None, 10, "hnsw", ROWS)
+    exact = nearest.run(collection._pools.searching, collection._space, nearest.EXACT, big.queries[0], None, 10)
     assert f"{collection._space.table_name}_embedding" not in explain(sql, exact, query, "10")
-    assert exact.plan == "exact"
+    assert exact.seen == ROWS
 
 
 def test_a_filter_on_a_declared_field_uses_its_index(big: Big, sql: Sql) -> None:
@@ -260,20 +260,24 @@ def test_another_model_does_not_share_the_cache(model_db: Database, notes: Colle
 
 def test_only_so_many_queries_are_remembered(notes: Collection, provider: Provider, sql: Sql) -> None:
     for number in range(260):
-        notes._searcher._asked[f"q{number}"] = vector(f"q{number}")
+        notes._searcher.questions._asked[f"q{number}"] = vector(f"q{number}")
     for number in range(260, 263):
         notes.search(f"q{number}")
-    assert len(notes._searcher._asked) <= 263
-    assert f"q{0}" not in notes._searcher._asked
+    assert len(notes._searcher.questions._asked) <= 263
+    assert f"q{0}" not in notes._searcher.questions._asked
 
 
-def test_the_cache_in_the_database_is_tidied(notes: Collection, sql: Sql, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(query_cache, "KEEP", 3)
+def test_the_cache_in_the_database_has_limits(notes: Collection, sql: Sql, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest go, and those that nobody has asked for lately; to ask makes young again."""
+    engine = notes._pools.searching
     monkeypatch.setattr(query_cache, "TIDY", 2.0)  # always
     for number in range(6):
-        query_cache.put(notes._pools.searching, "model", f"q{number}", vector(f"q{number}"))
-    kept = [number for number in range(6) if query_cache.get(notes._pools.searching, "model", f"q{number}") is not None]
-    assert kept == [2, 3, 4, 5] or kept == [3, 4, 5]  # the fourth youngest is the border
+        query_cache.put(engine, "model", f"q{number}", vector(f"q{number}"), query_cache.Limits(size=3))
+    assert sorted(query_cache.several(engine, "model", [f"q{number}" for number in range(6)])) == ["q3", "q4", "q5"]
+    sql.execute("UPDATE semsearch.query_embeddings SET created_at = now() - interval '20 days'")
+    assert query_cache.get(engine, "model", "q4") is not None
+    query_cache.put(engine, "model", "new", vector("new"), query_cache.Limits(days=10))
+    assert sorted(query_cache.several(engine, "model", ["q3", "q4", "q5", "new"])) == ["new", "q4"]
 
 
 def test_a_cached_embedding_is_bit_for_bit_the_models(notes: Collection) -> None:
@@ -398,9 +402,8 @@ def test_what_is_known_of_the_index_ages(notes: Collection, monkeypatch: pytest.
 
 def test_candidates_grow_with_the_collection() -> None:
     # 40 at 10,000, then 35 more for each factor of ten
-    assert [queries.ef_search(rows) for rows in (0, 10_000, 100_000, 1_000_000)] == [40, 40, 75, 110]
-    assert queries._settings("ann", "hnsw", 10, 10_000) == []
-    assert queries._settings("ann", "hnsw", 10, 1_000_000) == ["SET LOCAL hnsw.ef_search = 110"]
-    assert queries._settings("ann", "hnsw", 1000, 10) == ["SET LOCAL hnsw.ef_search = 1000"]
-    assert queries._settings("ann", "ivfflat", 10, 400_000) == ["SET LOCAL ivfflat.probes = 20"]
-    assert queries._settings("exact", "hnsw", 1000, 10**6) == []
+    assert [nearest.ef_search(rows) for rows in (0, 10_000, 100_000, 1_000_000)] == [40, 40, 75, 110]
+    assert nearest.hnsw_settings(75) == ()
+    assert nearest.hnsw_settings(110) == (("hnsw.ef_search", 110),)
+    assert nearest.hnsw_settings(2000) == (("hnsw.ef_search", 1000),)
+    assert nearest.ivfflat_settings(20) == (("ivfflat.probes", 20),)

@@ -109,10 +109,12 @@ def test_a_hand_in_the_chunks_is_found_and_repaired(
 
 def test_chunks_of_an_old_backup_are_found_and_repaired(filled: Collection, sql: Sql, chunks: str) -> None:
     sql.execute(f"CREATE TABLE backup AS SELECT * FROM {chunks}")
+    sql.execute("ALTER TABLE backup DROP COLUMN terms")
     filled.put([Document("d1", "newer"), Document("d5", "shorter now"), Document("d6", "text 6", {"number": 2})])
     filled.delete(["d2"])
     sql.execute(f"TRUNCATE {chunks}")
-    sql.execute(f"INSERT INTO {chunks} SELECT * FROM backup")
+    columns = 'document_id, ordinal, start, "end", hash, heading, embedding, text, metadata'
+    sql.execute(f"INSERT INTO {chunks} ({columns}) SELECT {columns} FROM backup")
     sql.execute("DROP TABLE backup")
     found = filled.verify()
     assert kinds(found) == {"stale": (2, ["d1", "d5"]), "metadata": (1, ["d6"]), "orphaned": (1, ["d2"])}

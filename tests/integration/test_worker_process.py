@@ -182,6 +182,21 @@ def test_a_database_that_goes_away_is_waited_for(
     assert len(worker.events("database_unavailable")) == 1
 
 
+def test_once_the_database_lets_it_in_the_log_says_so(
+    start: Start, notes: Collection, module_database_url: str, server_conninfo: str
+) -> None:
+    name = conninfo.conninfo_to_dict(parse(module_database_url))["dbname"]
+    with psycopg.connect(conninfo.make_conninfo(server_conninfo, dbname="postgres"), autocommit=True) as administrator:
+        administrator.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        try:
+            worker = start()
+            until(lambda: bool(worker.events("database_unavailable")))
+        finally:
+            administrator.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    until(lambda: bool(worker.events("database_available")))
+    assert len(worker.events("database_unavailable")) == 1
+
+
 def test_a_wrong_database_ends_it_with_one_sentence(start: Start, module_database_url: str) -> None:
     worker = start(SEMSEARCH_DATABASE_URL=f"{module_database_url}_wrong")
     assert worker.end() == 5

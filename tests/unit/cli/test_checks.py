@@ -20,6 +20,7 @@ GOOD = {"server_number": 180004, "server": "18.4", "pgvector": "0.8.5", "pgvecto
         ({}, "ok", ""),
         ({"pgvector": None}, "ok", ""),
         ({"pgvector": "0.8.2"}, "warn", "0.8.4"),
+        ({"pgvector": "0.8.1"}, "warn", "0.8.2"),
         ({"pgvector": "0.7.4"}, "fail", "ALTER EXTENSION"),
         ({"pgvector": None, "pgvector_available": None}, "fail", "Install it"),
     ],
@@ -34,6 +35,24 @@ def test_pgvector_must_be_there_and_recent(found: dict[str, Any], state: str, sa
 def test_the_server_must_be_recent() -> None:
     assert checks.server(GOOD).state == "ok"
     assert checks.server({**GOOD, "server_number": 140012, "server": "14.12"}).state == "fail"
+
+
+@pytest.mark.parametrize(
+    ("number", "state"),
+    [
+        (150015, "warn"),
+        (150016, "ok"),
+        (160011, "warn"),
+        (170008, "ok"),
+        (180001, "warn"),
+        (180002, "ok"),
+        (190000, "ok"),
+    ],
+)
+def test_minor_versions_with_known_holes_are_told(number: int, state: str) -> None:
+    check = checks.server({**GOOD, "server_number": number})
+    assert check.state == state
+    assert bool(check.advice) == (state == "warn")
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,6 @@ def test_every_line_of_what_to_type_next_is_a_command_or_a_comment(monkeypatch: 
     monkeypatch.setattr(sys, "executable", "/a path/python")
     shown = demo.what_next("'/a path/semsearch'")
     commands = [words for words in (shlex.split(part, comments=True) for part in shown.split("\n\n")[1:]) if words]
-    assert len(commands) == 4
+    assert len(commands) == 5
     assert all(words[0] in ("/a path/semsearch", "/a path/python") for words in commands)
     compile(commands[2][2], "python -c", "exec")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import get_args
+from typing import get_args, get_type_hints
 
 import click
 import pytest
@@ -101,11 +101,39 @@ def test_completion_completes_commands_and_options(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_choices_are_those_of_the_program() -> None:
-    from semsearch import database, fields, sources
-    from semsearch.cli import create, creation, ingest
+    from semsearch import database, fields, request, sources
+    from semsearch.cli import create, creation, ingest, search_options
 
     assert get_args(fields.FieldType) == creation.FIELD_TYPES
     assert get_args(sources.Kind) == ingest.FORMATS
+    assert get_args(request.Mode) == search_options.MODES
+    assert get_args(request.Fusion) == search_options.FUSIONS
+    assert get_args(get_type_hints(request.Options)["plan"]) == search_options.PLANS
     (distance,) = (option for option in create.command.params if option.name == "distance")
     assert isinstance(distance.type, click.Choice)
     assert tuple(distance.type.choices) == database.DISTANCES
+
+
+def test_every_option_of_a_search_is_there() -> None:
+    from semsearch import request
+    from semsearch.cli import recommend, search
+
+    every = set(get_type_hints(request.Options))
+    asked = {"name", "question", "document_id", "embedding", "each"}
+    examples = {"name", "like", "unlike", "like_text", "unlike_text"}
+    assert {option.name for option in search.command.params} == every | asked | {"sql", "as_json"}
+    reads_words = {"mode", "fusion", "weights", "depth", "rerank"}
+    shown = {option.name for option in recommend.command.params}
+    assert shown == (every - reads_words) | examples | {"sql", "as_json"}
+
+
+@pytest.mark.parametrize("command", ["search", "recommend"])
+def test_the_options_of_a_search_stand_under_headings(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main([command, "--help"])
+    shown = capsys.readouterr().out
+    headings = ["Which hits:", "How they are found:", "In which order:", "What is shown:"]
+    places = [shown.index(heading) for heading in headings]
+    assert places == sorted(places)
+    assert places[-1] < shown.index("--help") < len(shown)
+    assert "Options:" not in shown
+    assert shown.count("--filter FILTER") == 1

@@ -43,9 +43,12 @@ def test_records_of_others_are_written_too_and_quiet_ones_only_when_something_is
         logging.getLogger("semsearch.store").info("The index waits for %s.", "somebody")
         logging.getLogger("httpx2").info("a request")
         logging.getLogger("httpx2").warning("a failure")
+        logging.getLogger("mcp.server.streamable_http").info("Terminating session: None")
+        logging.getLogger("semsearch.mcp.stdio").info("the client has gone")
     told = capsys.readouterr().err
     assert "INFO The index waits for somebody." in told
-    assert "a request" not in told
+    assert "a request" not in told and "Terminating" not in told
+    assert "INFO the client has gone" in told
     assert "WARNING a failure" in told
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from semsearch import embedders
 from semsearch.config import Settings
+from semsearch.embedders import library
 from semsearch.errors import InvalidInput
 
 
@@ -48,3 +49,15 @@ def test_a_plain_bert_is_computed_without_importing_the_library() -> None:
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout.strip(), done.stderr) == ("set()", "")
+
+
+def test_a_gpu_plans_no_attention_anew_for_every_shape() -> None:
+    import torch
+
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    with library._attention(torch.device("cuda")):
+        assert not torch.backends.cuda.cudnn_sdp_enabled()
+        assert torch.backends.cuda.math_sdp_enabled()
+    assert torch.backends.cuda.cudnn_sdp_enabled() == before
+    with library._attention(torch.device("cpu")):
+        assert torch.backends.cuda.cudnn_sdp_enabled() == before

@@ -256,7 +256,7 @@ def test_a_device_that_is_not_there_is_named() -> None:
 
 
 def test_auto_takes_a_device_that_is_there() -> None:
-    assert module._device("auto") in ("cuda", "mps", "cpu")
+    assert module.chosen_device("auto") in ("cuda", "mps", "cpu")
 
 
 def broken(
