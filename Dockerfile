@@ -14,7 +14,7 @@ RUN python -m venv /opt/semsearch \
 COPY LICENSE README.md pyproject.toml ./
 COPY migrations migrations
 COPY semsearch semsearch
-RUN /opt/semsearch/bin/python -m pip install --constraint constraints.txt '.[demo,files,parquet]'
+RUN /opt/semsearch/bin/python -m pip install --constraint constraints.txt '.[demo,files,mcp,parquet,serve]'
 
 FROM python:3.11-slim-bookworm
 
