@@ -154,7 +154,7 @@ class Batcher:
         finally:
             with self._changed:
                 for asked in batch:
-                    if not asked.is_done:  # this thread was interrupted, which is no fault of theirs
+                    if asked.wanted and not asked.is_done:  # this thread was interrupted, no fault of theirs
                         self._waiting[asked.text] = asked
                 self._embedding.clear()
                 self._changed.notify_all()

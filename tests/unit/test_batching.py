@@ -25,6 +25,7 @@ class Model:
 
     def __init__(self, *, held: bool = False) -> None:
         self.calls: list[list[str]] = []
+        self.interrupted = False
         self.gate = threading.Event()
         if not held:
             self.gate.set()
@@ -35,7 +36,8 @@ class Model:
     def embed_queries(self, texts: Sequence[str]) -> Embedding:
         self.calls.append(list(texts))
         assert self.gate.wait(30)
-        if "interrupt" in texts:
+        if "interrupt" in texts and not self.interrupted:  # once: whoever takes up the text again is not meant
+            self.interrupted = True
             raise KeyboardInterrupt
         if "busy" in texts:
             raise ProviderBusy("wait")
@@ -133,6 +135,24 @@ def test_who_is_interrupted_leaves_the_others_their_turn(pool: ThreadPoolExecuto
     assert crowd.batcher.embed(["after"]).shape == (1, 2)
 
 
+def test_who_is_interrupted_leaves_nothing_that_nobody_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Model()
+    made = batcher(model)
+    others = made._enter(["others"])
+
+    def interrupted(texts: Sequence[str]) -> Embedding:
+        assert texts == ["others", "mine"]
+        made._leave(others)  # whose deadline has passed meanwhile
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(model, "embed_queries", interrupted)
+        made.embed(["mine"])
+    assert not made._waiting
+    made.embed(["after"])
+    assert model.calls == [["after"]]
+
+
 def test_a_deadline_ends_the_waiting_and_the_text_is_not_embedded(pool: ThreadPoolExecutor) -> None:
     crowd = Crowd(pool, Model(held=True))
     with pytest.raises(DeadlineExceeded):
@@ -165,8 +185,8 @@ def test_who_asks_for_many_leaves_others_their_turn(pool: ThreadPoolExecutor) ->
     crowd.go()
     assert [future.result().shape for future in others] == [(1, 2)] * len(others)
     assert many.result()[:, 0].tolist() == [len(f"{number}") for number in range(1000)]
-    place = next(at for at, call in enumerate(crowd.model.calls) if "other 0" in call)
-    assert place <= 2, "right behind what was asked before"
+    places = [at for at, call in enumerate(crowd.model.calls) if any(text.startswith("other") for text in call)]
+    assert places == [2, 3, 4], "right behind what was asked before"
 
 
 def test_a_deadline_is_looked_at_between_slices() -> None:
