@@ -10,6 +10,7 @@ const REST = 350; // and after which the best sentences are looked for
 const main = $("#main");
 const under = {}; // what is being asked, by kind: the next one ends it
 let typing = 0;
+let filtered = false; // a filter has been typed that was not asked for yet
 let at = location.search; // what is shown
 history.scrollRestoration = "manual";
 
@@ -88,6 +89,8 @@ async function hits({ replace = false, filters = false } = {}) {
   const url = address();
   if (url !== location.pathname + location.search) history[replace ? "replaceState" : "pushState"](null, "", url);
   const query = (at = url.slice(1));
+  filters ||= filtered;
+  filtered = false;
   if (filters) facets(query);
   try {
     const quick = await part("hits", `/page/hits${query}&quick=1`);
@@ -118,8 +121,10 @@ async function marks(query) {
 }
 
 async function facets(query) {
+  const asked = filledIn();
   try {
     const { text } = await part("facets", `/page/facets${query}`);
+    if (filledIn() !== asked) return; // somebody has typed on meanwhile, which is asked for next
     const was = document.activeElement, open = $$("#facets details[open]").map((one) => one.parentElement.dataset.field);
     $("#facets").innerHTML = text;
     for (const name of open) { const more = $(`#facets [data-field="${CSS.escape(name)}"] details`); if (more) more.open = true; }
@@ -129,6 +134,8 @@ async function facets(query) {
   } catch { /* what is wrong with a filter, the hits say */ }
 }
 
+const filledIn = () => $$("#facets input").map((one) => (one.type === "checkbox" ? one.checked : one.value)).join("\n");
+
 // ---- events
 
 document.addEventListener("input", (event) => {
@@ -136,7 +143,8 @@ document.addEventListener("input", (event) => {
   clearTimeout(typing);
   const isQuery = event.target.id === "q";
   if (isQuery) $("#ask [name=like]")?.remove();
-  typing = setTimeout(() => hits({ replace: true, filters: !isQuery }), isQuery ? PAUSE : 3 * PAUSE);
+  else filtered = true;
+  typing = setTimeout(() => hits({ replace: true }), isQuery ? PAUSE : 3 * PAUSE);
 });
 document.addEventListener("change", (event) => {
   if (event.target.id === "collection") go(`/?collection=${encodeURIComponent(event.target.value)}`);
