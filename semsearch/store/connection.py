@@ -217,17 +217,19 @@ class Pools:
         self.address = address
         self.writing = engine(address)
         self.searching = search_engine(address)
+        self._replaced: list[Engine] = []  # which collections opened before go on to use
 
     def widen(self, *, writing: int, searching: int, wait: float) -> None:
         """Make place for many threads, before any is at work; whoever waits longer for a connection gets none."""
         self.close_idle()
+        self._replaced += self.writing, self.searching
         self.writing = engine(self.address, Size(writing, 0, wait))
         self.searching = search_engine(self.address, Size(searching, 0, wait))
 
     def close_idle(self) -> None:
         """Close the connections that nobody uses; others are made when they are needed."""
-        self.writing.dispose()
-        self.searching.dispose()
+        for each in (self.writing, self.searching, *self._replaced):
+            each.dispose()
 
     def close(self) -> None:
         self.close_idle()
