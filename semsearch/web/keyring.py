@@ -52,11 +52,12 @@ class Keyring:
         with self._asking:
             if seen := self.known(id):
                 return seen
+            asked = time.monotonic()
             with self._engine.connect() as connection:
                 found = api_keys.find(connection, id)
             if found and found.key.state == "valid" and found.is_of(key):
                 self._note_use(id)
-            seen = Known(found, time.monotonic() + min(FRESH, _remaining(found)))
+            seen = Known(found, asked + min(FRESH, _remaining(found)))
             self._remember(id, seen)
             return seen
 
