@@ -37,7 +37,7 @@ document.addEventListener("securitypolicyviolation", (event) => {
 window.alert = window.pwned = () => violations.push("a script of a document ran");
 """
 
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)  # after a look that took 2 s, events are told 20 s later
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def db(
 @pytest.fixture(scope="module")
 def site(db: Database) -> Iterator[str]:
     """The address of a server that needs no key."""
-    with server.running(db, web.Options(port=0, grace=2.0)) as running:
+    with server.running(db, web.Options(port=0, grace=2.0, search_deadline=60.0)) as running:
         yield running.url
 
 

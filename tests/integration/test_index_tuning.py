@@ -62,7 +62,7 @@ def ask(collection: Collection, sql: Sql, filter: Any = None, number: int = 1) -
 )
 def test_the_least_effort_that_reaches_the_recall_is_found(grown: Collection, options: dict[str, Any]) -> None:
     build(grown, **options)
-    found = measure(grown)
+    found = measure(grown, seconds=600)  # enough for all queries
     assert found.recall is not None
     assert found.recall >= 0.95
     assert found.reached

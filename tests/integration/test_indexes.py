@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from semsearch.database import Database
 from semsearch.errors import Conflict, InvalidInput, NotFound
 from semsearch.store import index_build, indexes
 from semsearch.store.index_statements import Options
+from tests.integration.working import until
 
 Sql = psycopg.Connection[Any]
 
@@ -55,13 +57,30 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 # By itself
 
 
-def test_the_index_is_built_when_a_load_makes_it_due(model_db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_index_is_built_when_a_load_makes_it_due(
+    model_db: Database, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(index_build, "LOOK", 0.001)
     collection = model_db.create_collection("grown", dimensions=3)
     load(collection, 9_999)
     assert collection.indexes() == []
     told: list[Progress] = []
-    collection.put([Document("last", "", embedding=[1, 2, 3])], on_progress=told.append)
+    real = index_build.embedding_index
+
+    def held_up(*arguments: Any, **options: Any) -> Any:
+        sql.execute(
+            "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '60s';"
+            f"LOCK semsearch.{collection._space.table_name} IN ROW EXCLUSIVE MODE"
+        )
+        return real(*arguments, **options)
+
+    def tell(progress: Progress) -> None:
+        told.append(progress)
+        if progress.stage == "index" and sql.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+            sql.execute("COMMIT")  # for which the build waits: else it may be over before anybody has looked at it
+
+    monkeypatch.setattr(index_build, "embedding_index", held_up)
+    collection.put([Document("last", "", embedding=[1, 2, 3])], on_progress=tell)
     (index,) = collection.indexes()
     assert (index.kind, index.valid) == ("hnsw", True)
     assert (told[0].stage, told[0].done) == ("ingest", 1)
@@ -217,6 +236,8 @@ def test_a_build_locks_the_table_for_a_moment_when_nobody_else_is_there(
     small: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = statements(monkeypatch)
+    with small._pools.address.connect(autocommit=True) as connection:  # who was there for another test has left
+        until(lambda: not index_build._others(small._pools.address, connection))
     small.create_index()
     assert "CONCURRENTLY" not in seen[0]
 
@@ -235,6 +256,7 @@ def test_of_two_builds_at_once_one_is_told_to_wait(small: Collection) -> None:
         building.execute("SELECT pg_advisory_lock(%s, %s)", (index_build.BUILD_LOCK, small._space.id))
         with pytest.raises(Conflict, match="just being built"):
             small.create_index()
+        building.execute("SELECT pg_advisory_unlock_all()")  # a closed session may keep it for a moment
     small.create_index()
 
 
@@ -287,13 +309,15 @@ def test_an_invalid_index_is_not_used_and_the_next_build_replaces_it(small: Coll
 
 def test_a_concurrent_build_that_was_cancelled_is_replaced(small: Collection, sql: Sql, other_sql: Sql) -> None:
     table = small._space.table_name
-    with sql.transaction():
+    made = f"CREATE INDEX CONCURRENTLY {table}_metadata ON semsearch.{table} USING gin (metadata jsonb_path_ops)"
+    there = f"SELECT EXISTS (SELECT FROM pg_class WHERE relname = '{table}_metadata')"
+    with ThreadPoolExecutor(1) as pool, sql.transaction():
         sql.execute(f"LOCK semsearch.{table} IN ROW EXCLUSIVE MODE")
-        other_sql.execute("SET statement_timeout = '2s'")  # it waits for the transaction above, and gives up
+        building = pool.submit(other_sql.execute, made)
+        until(lambda: sql.execute(there).fetchone() == (True,))  # from then on it waits for this transaction
+        sql.execute("SELECT pg_cancel_backend(%s)", (other_sql.info.backend_pid,))
         with pytest.raises(psycopg.errors.QueryCanceled):
-            other_sql.execute(
-                f"CREATE INDEX CONCURRENTLY {table}_metadata ON semsearch.{table} USING gin (metadata jsonb_path_ops)"
-            )
+            building.result()
     query = "SELECT indisvalid FROM pg_index WHERE indexrelid = %s::regclass"
     assert sql.execute(query, (f"semsearch.{table}_metadata",)).fetchone() == (False,)
     small.create_index()

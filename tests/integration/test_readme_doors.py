@@ -8,6 +8,7 @@ import threading
 from contextlib import redirect_stdout
 from pathlib import Path
 
+import httpx2
 import psycopg
 import pytest
 
@@ -62,9 +63,11 @@ def test_over_http(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     key = run(make_key.removeprefix("$ "), database_url).split()[0]
     assert serve == "$ semsearch serve --workers-inline"
     shown = io.StringIO()
+    # Of the README's own requests: whoever reads it has a machine to himself.
+    monkeypatch.setattr(httpx2._config.DEFAULT_TIMEOUT_CONFIG, "read", 60.0)
     with (
         semsearch.connect() as db,
-        server.running(db, web.Options(port=0, workers_inline=True)) as running,
+        server.running(db, web.Options(port=0, workers_inline=True, search_deadline=60.0)) as running,
         redirect_stdout(shown),
     ):
         exec(block("Over HTTP", "python"), {"url": running.url, "key": key})

@@ -30,7 +30,7 @@ from tests.provider import Provider, vector
 
 Sql = psycopg.Connection[Any]
 
-CALL = "CALL semsearch.embed('notes', 'reset my password')"
+CALL = "CALL semsearch.embed('notes', 'reset my password', '60 s')"
 CANARIES = (
     "'); DROP SCHEMA collections CASCADE; --",
     "$$; SELECT 1; $$",
@@ -111,7 +111,7 @@ def test_a_call_is_answered_once_and_cached(
 
 def test_a_mere_reader_may_ask(model_db: Database, reader: Sql, sql: Sql) -> None:
     with answered(model_db):
-        reader.execute("CALL semsearch.embed('notes', 'mine')")
+        reader.execute("CALL semsearch.embed('notes', 'mine', '60 s')")
     reader.execute("SELECT * FROM semsearch.search('notes', 'mine')")
     assert embedding(sql, "mine") == made("mine")
     for forbidden in ("SELECT * FROM semsearch.embed_requests", "INSERT INTO semsearch.embed_requests DEFAULT VALUES"):
@@ -137,14 +137,16 @@ def test_no_string_becomes_sql(model_db: Database, notes: Collection, sql: Sql) 
 def test_twenty_at_once_are_answered_in_few_batches(
     model_db: Database, notes: Collection, sql: Sql, provider: Provider, module_database_url: str
 ) -> None:
-    provider.rules(always={"fault": "slow", "seconds": 0.2})
-
     def call(number: int) -> None:
         with psycopg.connect(module_database_url, autocommit=True) as connection:
             connection.execute("CALL semsearch.embed('notes', %s, '60 s')", (f"text {number % 15}",))
 
-    with answered(model_db), answered(model_db), ThreadPoolExecutor(20) as pool:
-        list(pool.map(call, range(20)))
+    with ThreadPoolExecutor(20) as pool:
+        calls = [pool.submit(call, number) for number in range(20)]
+        until(lambda: len(requests(sql)) == 15)  # all of them wait: who begins later may be alone in a batch
+        with answered(model_db), answered(model_db):
+            for each in calls:
+                each.result()
     assert sorted(set(inputs(provider))) == sorted(f"text {number}" for number in range(15))
     assert len(provider.calls) < 15
     assert requests(sql) == []
@@ -206,12 +208,13 @@ def test_a_transaction_block_is_told_by_what_the_server_says_of_a_function(notes
 
 
 def test_where_a_commit_may_be_there_may_be_a_call(model_db: Database, notes: Collection, sql: Sql) -> None:
-    body = "CALL semsearch.embed('notes', 'one'); COMMIT; PERFORM 1; CALL semsearch.embed('notes', 'two');"
+    call = "CALL semsearch.embed('notes', '{}', '60 s');"
+    body = f"{call.format('one')} COMMIT; PERFORM 1; {call.format('two')}"
     with answered(model_db):
         sql.execute(f"DO $$ BEGIN {body} END $$")
-        sql.execute("CALL semsearch.embed(%s, %s)", ("notes", "three"), prepare=True)
+        sql.execute("CALL semsearch.embed(%s, %s, '60 s')", ("notes", "three"), prepare=True)
         sql.execute("SET default_transaction_isolation = 'serializable'")
-        sql.execute("CALL semsearch.embed('notes', 'four')")
+        sql.execute(call.format("four"))
         sql.execute("RESET default_transaction_isolation")
     assert all(embedding(sql, text) for text in ("one", "two", "three", "four"))
 
@@ -228,7 +231,7 @@ def test_without_anybody_to_answer_it_says_who_must(model_db: Database, notes: C
         with pytest.raises(psycopg.Error) as raised:
             sql.execute("CALL semsearch.embed('others', 'x', '0.05 s')")
         assert "Live workers: 1, but none took it" in (raised.value.diag.message_hint or "")
-        sql.execute("CALL semsearch.embed('notes', 'x')")
+        sql.execute("CALL semsearch.embed('notes', 'x', '60 s')")
     assert requests(sql) == []
 
 
@@ -238,7 +241,7 @@ def test_a_model_that_fails_is_reported_to_whoever_asked(
     provider.rules(poison="bad")
     with answered(model_db):
         with pytest.raises(psycopg.Error) as raised:
-            sql.execute("CALL semsearch.embed('notes', 'bad text')")
+            sql.execute("CALL semsearch.embed('notes', 'bad text', '60 s')")
         assert raised.value.sqlstate == "SEM03"
         assert "sk-test" not in str(raised.value)
         for query in ("good", "bad again", "better"):
@@ -246,7 +249,7 @@ def test_a_model_that_fails_is_reported_to_whoever_asked(
         until(lambda: [row[0] for row in requests(sql) if row[2]] == ["bad again"])
         until(lambda: bool(embedding(sql, "good") and embedding(sql, "better")))
         provider.rules(poison="nothing")
-        sql.execute("CALL semsearch.embed('notes', 'bad again')")  # a problem of before is none of now
+        sql.execute("CALL semsearch.embed('notes', 'bad again', '60 s')")  # a problem of before is none of now
     assert requests(sql) == []
 
 
@@ -278,7 +281,7 @@ def test_a_collection_that_is_dropped_meanwhile_is_not_there(
     assert requests(sql) == []
     model_db.create_collection("short", model=MODEL)
     with answered(model_db):
-        sql.execute("CALL semsearch.embed('short', 'x')")
+        sql.execute("CALL semsearch.embed('short', 'x', '60 s')")
 
 
 @pytest.mark.parametrize(
@@ -304,12 +307,13 @@ def test_a_request_that_nobody_told_of_is_found_and_others_take_over(
     model_db: Database, notes: Collection, sql: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Claimed by one that has died since, and behind a pooler, where nobody is told of anything."""
-    monkeypatch.setattr(embed_requests, "AGAIN", 0.3)
+    monkeypatch.setattr(embed_requests, "AGAIN", 600.0)
     ask(sql, "left behind")
     assert [one.query for one in embed_requests.claim(model_db.pools.writing, notes.space.collection_id)] == [
         "left behind"
     ]
     assert embed_requests.claim(model_db.pools.writing, notes.space.collection_id) == []
+    monkeypatch.setattr(embed_requests, "AGAIN", 0.3)
     monkeypatch.setattr(Address, "pooled", True)
     with answered(model_db):
         until(lambda: embedding(sql, "left behind") is not None)
@@ -358,7 +362,7 @@ def test_it_goes_on_when_the_server_has_hung_up(model_db: Database, notes: Colle
 
 def test_only_the_collections_it_was_given(model_db: Database, two: tuple[Collection, Collection], sql: Sql) -> None:
     with answered(model_db, "small"):
-        sql.execute("CALL semsearch.embed('small', 'x')")
+        sql.execute("CALL semsearch.embed('small', 'x', '60 s')")
         with pytest.raises(psycopg.Error, match="no embedding came"):
             sql.execute("CALL semsearch.embed('large', 'y', '0.3 s')")
 
@@ -383,7 +387,7 @@ def test_a_thread_ends_when_nobody_asks_any_more(
     monkeypatch.setattr(answering, "IDLE", 0.01)
     with answered(model_db) as answerer:
         for number in range(3):
-            sql.execute("CALL semsearch.embed('notes', %s)", (f"q{number}",))
+            sql.execute("CALL semsearch.embed('notes', %s, '60 s')", (f"q{number}",))
             until(lambda: answerer._lanes == {})
 
 

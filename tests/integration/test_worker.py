@@ -60,12 +60,13 @@ def test_a_collection_that_gets_work_meanwhile_is_served_in_turn(
     monkeypatch.setattr("semsearch.work.CLAIM", 4)
     monkeypatch.setattr(supervisor, "LONGEST", 0.05)
     large, small = two
-    put(large, 40)
-    provider.script(*[{"fault": "none"}] * 2, {"fault": "slow", "seconds": 3})  # the third request takes its time
+    put(large, 80)
+    provider.rules(always={"fault": "slow", "seconds": 0.5})  # a little, twenty times: there is time for what comes
     with running(model_db):
         until(lambda: len(provider.calls) >= 2)
         put(small, 4)
         until(lambda: small.status().backlog == 0)
+        provider.rules()
         until(lambda: large.status().backlog == 0)
     assert len(searchable(small)) == 4
     whose = "".join(text[0] for text in inputs(provider))
@@ -129,12 +130,16 @@ def test_metrics_are_served_on_the_loopback_address(
     put(two[0], 3)
     with running(model_db, metrics_port=0):
         until(lambda: two[0].status().backlog == 0)
-        # It is counted a moment after it is stored.
-        until(lambda: 'semsearch_documents_total{collection="large"} 3.0' in page(served[0]))
-        text = page(served[0])
-    assert 'semsearch_attempts_total{collection="large"} 3.0' in text
-    assert 'semsearch_backlog_documents{collection="small"} 0.0' in text
+        # It is counted a moment after it is stored, one figure after the other.
+        until(lambda: all(figure in page(served[0]) for figure in FIGURES))
     assert served[0]._server.server_address[0] == "127.0.0.1"
+
+
+FIGURES = (
+    'semsearch_documents_total{collection="large"} 3.0',
+    'semsearch_attempts_total{collection="large"} 3.0',
+    'semsearch_backlog_documents{collection="small"} 0.0',
+)
 
 
 def page(served: metrics.Metrics) -> str:

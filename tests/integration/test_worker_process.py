@@ -114,7 +114,9 @@ def test_told_to_stop_it_stores_what_the_model_has_and_gives_the_rest_back(
     assert worker.end() == 0
     assert len(searchable(notes)) == 256
     assert (count(sql, "tasks"), count(sql, "leases"), count(sql, "workers")) == (44, 0, 0)
-    assert [event["event"] for event in worker.log if event["event"] != "stored"] == ["working", "draining", "stopped"]
+    told = [event["event"] for event in worker.log]
+    # Roles are the server's: those of another test may be a risk to this worker, which says so.
+    assert [event for event in told if event not in ("stored", "unsafe")] == ["working", "draining", "stopped"]
     assert "sk-canary" not in "".join(worker.lines)
 
 
@@ -147,7 +149,7 @@ def test_the_second_signal_ends_it_at_once_and_another_worker_goes_on(
 
 
 def test_a_running_worker_takes_over_from_one_that_was_killed(
-    start: Start, notes: Collection, provider: Provider
+    start: Start, notes: Collection, provider: Provider, sql: Sql
 ) -> None:
     put(notes, 3)
     provider.script({"fault": "none"}, HANGS)
@@ -156,7 +158,10 @@ def test_a_running_worker_takes_over_from_one_that_was_killed(
     other = start()
     until(lambda: bool(other.events("working")))
     killed.signal(signal.SIGKILL)
-    until(lambda: len(searchable(notes)) == 3, 30)  # its lease would expire after 40 seconds at the earliest
+    assert killed.end() == -signal.SIGKILL
+    lasting = "UPDATE semsearch.leases SET expires_at = now() + interval '30 min' WHERE worker = %s "
+    sql.execute(f"{lasting} AND expires_at > now()", (killed.events("working")[0]["worker"],))
+    until(lambda: len(searchable(notes)) == 3)  # it need not expire
 
 
 def test_a_database_that_goes_away_is_waited_for(

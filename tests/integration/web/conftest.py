@@ -18,6 +18,7 @@ from tests.integration.web import probes
 from tests.integration.web.raw import Raw
 
 LOCAL = "http://127.0.0.1:8000"
+PATIENT: dict[str, Any] = {"search_deadline": 60.0}  # what is to succeed may take long; a test may say otherwise
 
 Client = Callable[..., TestClient]
 NewKey = Callable[..., str]
@@ -27,7 +28,7 @@ Serve = Callable[..., server.Running]
 @contextmanager
 def opened(database: Database, **options: Any) -> Iterator[TestClient]:
     """A client on this machine, with the options of the server; what fails there is an answer here, too."""
-    app = web.create_app(database, web.Options(**options))
+    app = web.create_app(database, web.Options(**{**PATIENT, **options}))
     with TestClient(app, base_url=LOCAL, client=("127.0.0.1", 50000), raise_server_exceptions=False) as client:
         yield client
 
@@ -71,7 +72,7 @@ def serve(model_db: Database) -> Iterator[Serve]:
     """Starts servers on free ports, in threads of this process: `serve(grace=1)`."""
     with ExitStack() as stack:
         yield lambda **options: stack.enter_context(
-            server.running(model_db, web.Options(**{"port": 0, "grace": 5.0, **options}))
+            server.running(model_db, web.Options(**{"port": 0, "grace": 5.0, **PATIENT, **options}))
         )
 
 

@@ -227,7 +227,7 @@ def test_embeddings_come_from_the_model_and_failures_are_the_documents_own(
 
 
 def test_nobody_waits_for_long_nor_for_the_documents_of_others(connect: Client, notes: Collection) -> None:
-    client = connect(admin_deadline=0.3)
+    client, hasty = connect(), connect(admin_deadline=0.3)  # what depends on nobody has all the time it needs
     base = "/v1/collections/notes/documents"
     notes.put([{"id": "held", "text": "of another worker"}], wait=False)
     hands = Hands(notes)
@@ -235,17 +235,18 @@ def test_nobody_waits_for_long_nor_for_the_documents_of_others(connect: Client, 
         assert hands.claim() == ["held"]
         assert client.put(f"{base}/a", json={"text": "one"}).status_code == 201
         assert client.put(base, json={"documents": [{"id": "b", "text": "two"}]}).json()["waiting"] == 0
-        late = client.put(f"{base}/held", json={"text": "of another worker"})
+        late = hasty.put(f"{base}/held", json={"text": "of another worker"})
         assert (late.status_code, late.json()["waiting"], late.json()["unchanged"]) == (202, 1, 1)
-        some = client.put(base, json={"documents": [{"id": id, "text": "of another worker"} for id in ("held", "c")]})
-        assert (some.status_code, some.json()["waiting"], some.json()["added"]) == (202, 1, 1)
+        both = [{"id": "held", "text": "of another worker"}, {"id": "b", "text": "two"}]
+        some = hasty.put(base, json={"documents": both})
+        assert (some.status_code, some.json()["waiting"], some.json()["unchanged"]) == (202, 1, 2)
         file = client.put("/v1/collections/notes/files/f.txt", content=b"three")
         assert (file.status_code, file.json()["waiting"]) == (200, 0)
-        lines = "\n".join(json.dumps({"id": id, "text": "of another worker"}) for id in ("held", "d"))
-        bulk = client.post(f"{base}/bulk", content=lines, headers={"content-type": "application/x-ndjson"})
+        lines = "\n".join(map(json.dumps, both))
+        bulk = hasty.post(f"{base}/bulk", content=lines, headers={"content-type": "application/x-ndjson"})
         assert (bulk.status_code, json.loads(bulk.text)["summary"]["waiting"]) == (202, 1)
-    assert {hit.document_id for hit in notes.search("one", top_k=9)} == {"a", "b", "c", "d", "f.txt"}
     assert client.put(f"{base}/held", json={"text": "of another worker"}).status_code == 200
+    assert {hit.document_id for hit in notes.search("one", top_k=9)} == {"a", "b", "f.txt", "held"}
     assert notes.status().backlog == 0
 
 

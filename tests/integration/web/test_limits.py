@@ -9,6 +9,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,7 +21,7 @@ from semsearch import web
 from semsearch.database import Database
 from semsearch.errors import InvalidInput
 from semsearch.store.connection import Size, engine
-from semsearch.web import json_scan
+from semsearch.web import gate, json_scan
 from semsearch.web.limits import Buckets
 from semsearch.web.options import limited
 from tests.integration.web import probes
@@ -181,7 +182,8 @@ def test_other_sites_may_ask_only_when_they_are_named(connect: Client, new_key: 
     assert "access-control-allow-origin" not in connect().request("OPTIONS", "/probe/search", headers=preflight).headers
 
 
-def test_a_key_has_its_share(connect: Client, new_key: NewKey) -> None:
+def test_a_key_has_its_share(connect: Client, new_key: NewKey, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "Buckets", partial(Buckets, clock=lambda: 0.0))  # none fills meanwhile
     eager, modest = connect(new_key("read"), rate=0.5, burst=3), new_key("read")
     statuses = [eager.get("/metrics").status_code for _ in range(5)]
     assert statuses == [200, 200, 200, 429, 429]
@@ -222,30 +224,34 @@ def test_connections_that_nobody_uses_are_ended(serve: Serve) -> None:
     assert b" 200 " in answer.split(b"\r\n")[0] and b"connection: close" not in answer
 
 
-def test_who_finds_no_connection_to_the_database_is_told_soon(connect: Client) -> None:
+def test_who_finds_no_connection_to_the_database_is_told_soon(connect: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     client = connect(pool_wait=0.1)
     pools = client.app.state.semsearch.database.pools  # type: ignore[attr-defined]
     assert client.get("/metrics").status_code == 200
-    pools.writing = engine(pools.address, Size(1, 0, 0.1))
-    with pools.writing.connect():
+    small = engine(pools.address, Size(1, 0, 0.1))
+    with monkeypatch.context() as patched, small.connect():
+        patched.setattr(pools, "writing", small)
         answer = client.get("/metrics")
+    small.dispose()
     assert "connections" in refused(answer, 503, "overloaded")
     assert "retry-after" in answer.headers
 
 
 def test_more_clients_than_threads_all_get_their_answers(serve: Serve) -> None:
     limits = httpx2.Limits(max_connections=64)
-    with httpx2.Client(base_url=serve().url, timeout=60, limits=limits) as client, ThreadPoolExecutor(64) as pool:
+    url = serve(search_wait=60, pool_wait=60).url
+    with httpx2.Client(base_url=url, timeout=60, limits=limits) as client, ThreadPoolExecutor(64) as pool:
         answers = list(pool.map(lambda _: client.get("/v1/collections").status_code, range(256)))
     assert answers == [200] * 256
 
 
 def test_a_head_that_does_not_end_is_not_waited_for(serve: Serve) -> None:
-    sender = Raw(serve(header_seconds=0.3).url)
+    url = serve(header_seconds=3).url  # time enough for what is sent to arrive
+    sender = Raw(url)
     sender.send(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n")
-    assert sender.read() == b""
-    second = Raw(serve(header_seconds=0.3).url)
+    second = Raw(url)
     second.send(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nGET /healthz HTTP/1.1\r\n")
+    assert sender.read() == b""
     assert second.read().count(b'{"status":"ok"}') == 1, "nor one that follows an answer"
 
 
@@ -264,13 +270,11 @@ def test_a_body_that_does_not_come_is_not_waited_for(serve: Serve, framing: byte
 def test_a_body_that_comes_steadily_may_take_longer(serve: Serve) -> None:
     """One second more for every 100 kB."""
     sender = Raw(serve(body_seconds=0.5).url)
-    size = 400_000
-    sender.send(
-        b"POST /probe/bulk HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % size
-    )
-    for _ in range(8):
-        sender.send(b"x" * (size // 8))
-        threading.Event().wait(0.15)
+    head = b"POST /probe/bulk HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Length: 400000\r\n\r\n"
+    sender.send(head + b"x" * 300_000)
+    for _ in range(5):
+        threading.Event().wait(0.2)
+        sender.send(b"x" * 20_000)
     assert b'{"bytes":400000}' in sender.read()
 
 
@@ -297,20 +301,20 @@ def test_what_is_not_http_is_told_so(serve: Serve) -> None:
 @pytest.mark.skipif(not CONNECTIONS.exists(), reason="how a connection is, only Linux tells")
 def test_an_answer_that_nobody_reads_is_given_up(serve: Serve) -> None:
     sender, length = Raw(serve(send_seconds=0.3).url), 10_000_000
-    sender.send(b"GET /probe/text?length=%d HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" % length)
     there, here = (f":{address[1]:04X}" for address in (sender.socket.getpeername(), sender.socket.getsockname()))
 
     def is_given_up() -> bool:
         columns = [line.split() for line in CONNECTIONS.read_text().splitlines()]
         return not any(c[1].endswith(there) and c[2].endswith(here) and c[3] == ESTABLISHED for c in columns)
 
-    assert not is_given_up()
+    until(lambda: not is_given_up())
+    sender.send(b"GET /probe/text?length=%d HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" % length)
     until(is_given_up)
 
 
 def test_slow_senders_make_place_for_others(serve: Serve) -> None:
     """200 who send nothing more, where there is place for 50: a good one is served as if they were not there."""
-    running = serve(connections=50)
+    running = serve(connections=50, header_seconds=60)  # longer than the good one waits
     with httpx2.Client(base_url=running.url, timeout=30) as good:
         alone = [_timed(good) for _ in range(20)]
         slow = [Raw(running.url) for _ in range(200)]
@@ -319,7 +323,7 @@ def test_slow_senders_make_place_for_others(serve: Serve) -> None:
                 each.send(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"%d" % number)
         with httpx2.Client(base_url=running.url, timeout=30) as another:
             beside = [_timed(another) for _ in range(20)]
-        assert sorted(beside)[10] < 20 * sorted(alone)[10], "a generous bound: the machine is shared"
+        assert sorted(beside)[10] < 20 * sorted(alone)[10] + 0.5, "a generous bound: the machine is shared"
         for each in slow:
             each.socket.close()
 
@@ -351,7 +355,7 @@ def test_a_websocket_is_refused(serve: Serve) -> None:
 
 
 def test_a_client_that_goes_away_leaves_nothing_behind(serve: Serve, model_db: Database) -> None:
-    url = serve(searches=1).url
+    url = serve(searches=1, search_wait=30).url
     sender = Raw(url)
     sender.send(b"GET /probe/search HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
     assert probes.arrived.acquire(timeout=30)

@@ -54,7 +54,8 @@ def test_a_key_has_half_of_the_places_at_most(serve: Serve, new_key: NewKey) -> 
 
     def search(method: str, key: str) -> httpx2.Response:
         headers = {"authorization": f"Bearer {key}"}
-        return httpx2.request(method, f"{url}/probe/search", headers=headers, json={} if method == "POST" else None)
+        json = {} if method == "POST" else None
+        return httpx2.request(method, f"{url}/probe/search", headers=headers, json=json, timeout=30)
 
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(search, "GET", eager)

@@ -105,7 +105,7 @@ def start(model_db: Database, module_database_url: str, provider: Provider, tmp_
 
 def test_it_serves_embeds_and_ends_when_it_is_told_to(start: Start, model_db: Database, notes: Collection) -> None:
     """Documents that wait are embedded in the same process, and the log tells of requests, not of what they say."""
-    serving = start("--workers-inline")
+    serving = start("--workers-inline", "--limit", "search_deadline=60")
     with httpx2.Client(base_url=serving.url, timeout=60) as client:
         until(lambda: client.get("/readyz").json()["parts"] == {"database": "ok", "worker": "ok"})
         notes.put([semsearch.Document("a", "canary of a text")], wait=False)
@@ -205,13 +205,14 @@ def test_readiness_tells_what_is_wrong_and_health_does_not_care(db: Database, da
 
 
 def test_a_database_that_is_not_there_yet_is_waited_for(start: Start, module_database_url: str) -> None:
-    """A listener takes the port of the database, and says nothing: as one that is about to start."""
-    with socket.create_server(("127.0.0.1", 0)) as nothing:
+    """The port of the database is taken, and nobody listens there: as of one that is about to start."""
+    with socket.socket() as nothing:
+        nothing.bind(("127.0.0.1", 0))
         port = nothing.getsockname()[1]
-    serving = start(SEMSEARCH_DATABASE_URL=f"postgresql://nobody@127.0.0.1:{port}/none")
-    until(lambda: bool(serving.events("database_unavailable")), LIMIT)
-    serving.process.send_signal(signal.SIGTERM)
-    assert serving.end() == 0
+        serving = start(SEMSEARCH_DATABASE_URL=f"postgresql://nobody@127.0.0.1:{port}/none")
+        until(lambda: bool(serving.events("database_unavailable")), LIMIT)
+        serving.process.send_signal(signal.SIGTERM)
+        assert serving.end() == 0
 
 
 REFUSED = {
@@ -305,7 +306,7 @@ def test_what_sql_asks_is_answered_without_a_worker(
 ) -> None:
     serve()
     with psycopg.connect(module_database_url, autocommit=True) as connection:
-        connection.execute("CALL semsearch.embed('notes', 'a query')")
+        connection.execute("CALL semsearch.embed('notes', 'a query', '1 minute')")
         found = connection.execute("SELECT count(*) FROM semsearch.search('notes', 'a query')").fetchone()
     assert found == (0,)
 

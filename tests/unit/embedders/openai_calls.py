@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
 from semsearch.config import Settings
+from semsearch.embedders import openai_http
 from semsearch.embedders.openai import OpenAIEmbedder
 from tests.provider import Provider
 
@@ -25,3 +27,9 @@ def connect(provider: Provider, waits: list[float] | None = None, name: str = NA
     embedder = OpenAIEmbedder(name, settings(provider.url), wait=wait.append, **options)
     provider.reset()
     return embedder
+
+
+def limit(embedder: OpenAIEmbedder, provider: Provider, seconds: float) -> None:
+    """From now on its requests take so long at most; the probe had its time."""
+    embedder._client = openai_http.connect(provider.url, KEY, seconds)
+    weakref.finalize(embedder, embedder._client.close)

@@ -19,7 +19,7 @@ from semsearch.embedders.openai import OpenAIEmbedder
 from semsearch.embedders.openai_faults import Caller, judge, retry_after
 from semsearch.errors import InvalidInput, ModelUnavailable, ProviderBusy, SemsearchError, UnusableEmbedding
 from tests.provider import DIMENSIONS, Provider, vector
-from tests.unit.embedders.openai_calls import KEY, NAME, connect, settings
+from tests.unit.embedders.openai_calls import KEY, NAME, connect, limit, settings
 
 
 @pytest.fixture
@@ -238,7 +238,17 @@ PASSING = {
 
 @pytest.mark.parametrize("kind", PASSING)
 def test_what_passes_is_tried_again(kind: str, provider: Provider, waits: list[float]) -> None:
-    embedder = connect(provider, waits, timeout=2.0 if kind in ("hang", "drip") else 30.0)
+    embedder = connect(provider)
+    patient = embedder._client
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:  # the try that is answered well may take its time
+            embedder._client = patient
+
+    embedder._wait = wait
+    if kind in ("hang", "drip"):
+        limit(embedder, provider, 1.0)
     provider.script(PASSING[kind], PASSING[kind])
     assert np.array_equal(embedder.embed_documents(["a"]), [vector("a")])
     assert len(provider.calls) == 3
@@ -250,7 +260,9 @@ def test_what_passes_is_tried_again(kind: str, provider: Provider, waits: list[f
 
 @pytest.mark.parametrize("kind", PASSING)
 def test_what_does_not_pass_is_given_up_after_three_tries(kind: str, provider: Provider, waits: list[float]) -> None:
-    embedder = connect(provider, waits, timeout=1.0 if kind in ("hang", "drip") else 30.0)
+    embedder = connect(provider, waits)
+    if kind in ("hang", "drip"):
+        limit(embedder, provider, 1.0)
     provider.script(*[PASSING[kind]] * 3)
     with pytest.raises(ProviderBusy) as caught:
         embedder.embed_documents(["a"])
@@ -295,10 +307,11 @@ def test_retry_after_is_read_as_seconds_or_date(value: str, seconds: float | Non
 
 
 def test_nobody_listening_is_a_busy_provider(waits: list[float]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with socket.socket() as taken:  # bound, so that nobody else gets the port, but not listening
+        taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-    with pytest.raises(ProviderBusy, match=f"127.0.0.1:{port} cannot be reached"):
-        OpenAIEmbedder(NAME, settings(f"http://127.0.0.1:{port}/v1"), wait=waits.append)
+        with pytest.raises(ProviderBusy, match=f"127.0.0.1:{port} cannot be reached"):
+            OpenAIEmbedder(NAME, settings(f"http://127.0.0.1:{port}/v1"), wait=waits.append)
     assert len(waits) == 2
 
 
