@@ -264,12 +264,15 @@ class Pipeline:
             self._paces[halted.road.space.collection_id].less()
             return
         space, (claim,) = halted.road.space, halted.claims
-        with contextlib.suppress(DBAPIError, DatabaseUnavailable), halted.road.engine.begin() as connection:
-            if self._answered and not busy.is_limit:
-                leases.back_off(connection, space, [claim], {claim.document_id: str(busy)})
-            elif tasks.has_others(connection, space, claim.document_id):
-                leases.postpone(connection, space, [claim], BUSY_PAUSE)
-        self._answered = False
+        is_charged, self._answered = self._answered and not busy.is_limit, False
+        with contextlib.suppress(DBAPIError, DatabaseUnavailable):
+            with halted.road.engine.begin() as connection:
+                if is_charged:
+                    leases.back_off(connection, space, [claim], {claim.document_id: str(busy)})
+                elif tasks.has_others(connection, space, claim.document_id):
+                    leases.postpone(connection, space, [claim], BUSY_PAUSE)
+            if is_charged:  # given back when its pause, which may be none, is over, it would not be
+                self._release(halted.road, [claim])
 
 
 @contextmanager
