@@ -83,7 +83,7 @@ class Batcher:
 
         Raises what the model raises for one of them, Overloaded when too many wait, DeadlineExceeded.
         """
-        return self._joined(self._embed(some, deadline) for some in _slices(queries, LARGEST, deadline))
+        return self._joined(self._embed(some, deadline) for some in slices(queries, LARGEST, deadline))
 
     def embed_documents(self, texts: Sequence[str], deadline: Deadline | None = None) -> Embedding:
         """Those of texts of documents. On this machine all who ask take turns: a query waits for one SLICE at most.
@@ -91,13 +91,13 @@ class Batcher:
         Raises what the model raises, DeadlineExceeded.
         """
         if not embedders.is_local(self.embedder.model):  # a provider answers several at once
-            return self._joined(map(self.embedder.embed_documents, _slices(texts, OF_PROVIDER, deadline)))
+            return self._joined(map(self.embedder.embed_documents, slices(texts, OF_PROVIDER, deadline)))
 
         def embed(some: Sequence[str]) -> Embedding:
             with self._line.turn(deadline):
                 return self.embedder.embed_documents(some)
 
-        return self._joined(map(embed, _slices(texts, SLICE, deadline)))
+        return self._joined(map(embed, slices(texts, SLICE, deadline)))
 
     def _joined(self, made: Iterable[Embedding]) -> Embedding:
         return np.concatenate([np.empty((0, self.embedder.dimensions), np.float32), *made])
@@ -175,7 +175,7 @@ class Batcher:
                 asked.embedding = embedding
 
 
-def _slices(texts: Sequence[str], size: int, deadline: Deadline | None) -> Iterator[Sequence[str]]:
+def slices(texts: Sequence[str], size: int, deadline: Deadline | None) -> Iterator[Sequence[str]]:
     """Raises DeadlineExceeded where one is asked for too late."""
     for at in range(0, len(texts), size):
         if deadline is not None:

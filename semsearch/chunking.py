@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from semsearch.embedders import Splitter, Tokenizer
 from semsearch.errors import InvalidInput
+from semsearch.fields import describe
 from semsearch.headings import outline, plain
-from semsearch.records import Chunk, Document, Format
+from semsearch.records import MAX_TITLE, Chunk, Document, Format
 
 # Tokens kept free for what the model adds by itself: special tokens (2 for BERT) and a document prompt ("passage: " is
 # 3, "search_document: " 4, "title: none | text: " 7), and for the joint of heading and text.
@@ -48,7 +49,7 @@ def settle(embedder: Tokenizer, size: int | None, overlap: int | None) -> Chunki
     """What was asked for, and the usual where nothing was. Raises InvalidInput."""
     for name, value in (("chunk_size", size), ("chunk_overlap", overlap)):
         if value is not None and type(value) is not int:
-            raise InvalidInput(f"{name} is a whole number; got {value!r}.")
+            raise InvalidInput(f"{name} is a whole number; got {describe(value)}.")
     size = default(embedder).size if size is None else size
     settled = Chunking(size, size // 8 if overlap is None else overlap)
     check(settled, embedder)
@@ -178,7 +179,7 @@ def _slide(text: str, stretch: Span, splitter: Splitter, window: int) -> Iterato
 
 
 def _path(title: str | None, headings: tuple[str, ...]) -> tuple[str, ...]:
-    title = " ".join((title or "").split())
+    title = " ".join((title or "")[:MAX_TITLE].split())  # whoever writes to the table of documents is not held to it
     if not title:
         return headings
     return (title, *(headings[1:] if headings and plain(headings[0]) == plain(title) else headings))

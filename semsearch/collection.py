@@ -18,21 +18,11 @@ from semsearch.estimate import Estimate
 from semsearch.index_life import IndexLife
 from semsearch.questions import REMEMBERED
 from semsearch.records import Document, Embedding, Hits
-from semsearch.request import Options, Target, check_deadline
+from semsearch.request import Options, Request, Target, check_deadline
 from semsearch.road import OnProgress, Report, Road
-from semsearch.store import (
-    blocking,
-    facets,
-    failures,
-    guards,
-    removal,
-    source,
-    spaces,
-    status,
-    tenants,
-    usage,
-)
+from semsearch.store import blocking, facets, failures, guards, removal, source, spaces, status, tenants, usage
 from semsearch.store.complaints import translated
+from semsearch.store.deadlines import Deadline
 from semsearch.store.facets import Facet
 from semsearch.store.failures import Choice, Failure, Since
 from semsearch.store.status import Status
@@ -180,16 +170,20 @@ class Collection(IndexLife, Structure, Contents, Embeddings):
 
     @translated
     def search_many(self, queries: Sequence[str], **options: Unpack[Options]) -> list[Hits]:
-        """The answers to several texts, which the model is given in one batch; options as for `search`."""
+        """The answers to several texts, which the model is given in one batch; options as for `search`.
+
+        The `deadline` is that of each search, and of what the model does for up to 256 of them.
+        """
         if isinstance(queries, str) or not isinstance(queries, Sequence):
             raise InvalidInput("search_many takes a list of queries; put this one in brackets.")
         for query in queries:
             self._searcher.questions.check(query, needed=True)
+        request = Request.of(options)
         found: list[Hits] = []
         for start in range(0, len(queries), REMEMBERED):
             some = queries[start : start + REMEMBERED]
-            if options.get("mode") != "text":
-                self._searcher.questions.prepare(some)
+            if request.mode != "text":
+                self._searcher.questions.prepare(some, Deadline(request.deadline))
             found += [self._searcher.search(Target(query), **options) for query in some]
         return found
 

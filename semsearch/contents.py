@@ -7,13 +7,14 @@ import binascii
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 from sqlalchemy import Connection, func, select
 
-from semsearch import cleaning
+from semsearch import cleaning, given
 from semsearch.errors import InvalidInput, NotFound, PreconditionFailed
 from semsearch.opened import Opened
 from semsearch.records import Document, Neighbour
@@ -31,12 +32,14 @@ ANY = "*"
 
 
 def version(document: Document) -> str:
-    """Equal for two states of a document exactly when its text, title, format and metadata are.
+    """Equal for two states of a document exactly when its text, title, format, metadata and given embedding are.
 
     >>> version(Document("a", "text")) == version(Document("a", "text")), version(Document("a", "text"))[:8]
     (True, '3ed16895')
     """
     parts = [document.id, document.text, document.title, document.format, dict(document.metadata)]
+    if document.embedding is not None:
+        parts.append(np.asarray(document.embedding, dtype=np.float32).tobytes().hex())
     written = json.dumps(parts, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(written.encode()).hexdigest()[:32]
 
@@ -77,7 +80,16 @@ class Contents(Opened):
         if after is not None and not cleaning.is_id(after):
             raise InvalidInput(f"{after!r:.80} is no document's id.")
         with self._pools.writing.connect() as connection:
-            return source.excerpts(connection, self._space, owner, after, limit, EXCERPT)
+            found = source.excerpts(connection, self._space, owner, after, limit, EXCERPT)
+            if not found:
+                spaces.check_exists(connection, self._space)
+            return found
+
+    @translated
+    def with_embedding(self, document: Document) -> Document:
+        """A document that was got, with the embedding that it came with, if any: so it has a `version`."""
+        with self._pools.writing.connect() as connection:
+            return replace(document, embedding=given.read(connection, self._space, document))
 
     @translated
     def chunks(
@@ -167,6 +179,8 @@ class Contents(Opened):
         found = documents.keep(connection, self._space, id)
         if found is not None and tenant is not None and not tenants.owns(self._space, tenant, found.metadata):
             found = None
+        if found is not None:
+            found = replace(found, embedding=given.read(connection, self._space, found))
         expected.check(id, found)
 
 

@@ -288,7 +288,9 @@ def _settings(
         raise InvalidInput("a collection needs a model, or dimensions for embeddings that you bring yourself.")
     size = embedder.dimensions if embedder else dimensions
     if type(size) is not int or not 1 <= size <= 16000:
-        raise InvalidInput(f"dimensions is a whole number from 1 to 16000 (pgvector's limit); got {size!r}.")
+        raise InvalidInput(
+            f"dimensions is a whole number from 1 to 16000 (pgvector's limit); got {declared_fields.describe(size)}."
+        )
     vector_type = vector_type or ("vector" if size < HALFVEC_FROM else "halfvec")
     _one_of("vector_type", vector_type, ("vector", "halfvec"))
     if index in ("hnsw", "ivfflat"):

@@ -120,7 +120,7 @@ def describe(value: Any) -> str:
             return "null"
         case bool():
             return str(value).lower()
-        case int() if abs(value) >= 2**63:  # str() of more than 4,300 digits raises ValueError
+        case int() if not -(2**63) <= value < 2**63:  # str() of more than 4,300 digits raises ValueError
             return "a number beyond 64 bits"
         case int() | float():
             return f"the number {value}"

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, select, text
 
 from semsearch.embedders import checks
 from semsearch.embedding import check_fits, given_hash
 from semsearch.errors import InvalidInput, UnusableEmbedding
 from semsearch.records import Document, Embedding
 from semsearch.road import Guard, unguarded
-from semsearch.store import binary_copy, chunks, documents, tasks
-from semsearch.store.spaces import Space
+from semsearch.store import binary_copy, chunks, documents, nearest, tasks
+from semsearch.store.spaces import Space, table
 from semsearch.store.transactions import in_transaction
+
+Vector = Sequence[float] | Embedding
 
 
 def put(
@@ -34,6 +36,20 @@ def put(
         return in_transaction(engine, guarded(_insert))
     except chunks.CONFLICTS:
         return in_transaction(engine, guarded(_replace))
+
+
+def read(connection: Connection, space: Space, document: Document) -> Embedding | None:
+    """The embedding that came with a document, for as long as the text stays what it was."""
+    chunk = table(space).c
+    mine = (chunk.document_id == document.id) & (chunk.ordinal == 0) & (chunk.hash == given_hash(document.text))
+    found = connection.execute(select(chunk.embedding).where(mine)).scalar()
+    return None if found is None else nearest.array(found)
+
+
+def is_stored(space: Space, embedding: Vector, stored: Vector | None) -> bool:
+    """Whether that is what an embedding becomes when it is stored, perhaps in half precision."""
+    rounded = np.asarray(embedding, dtype=np.float16 if space.vector_type == "halfvec" else np.float32)
+    return stored is not None and np.array_equal(rounded, stored)
 
 
 def _insert(

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from semsearch.errors import Conflict, InvalidInput, NotFound
+from semsearch.fields import describe
 from semsearch.opened import Opened
 from semsearch.records import Hits
 from semsearch.request import MAX_TOP_K, Target
@@ -42,7 +43,10 @@ class IndexLife(Opened):
     def indexes(self) -> list[Index]:
         """The ANN indexes, also invalid ones that an interrupted build left."""
         with self._pools.writing.connect() as connection:
-            return indexes.every(connection, self._space)
+            found = indexes.every(connection, self._space)
+            if not found:
+                spaces.check_exists(connection, self._space)
+            return found
 
     @translated
     def advise_index(self) -> Advice:
@@ -59,8 +63,9 @@ class IndexLife(Opened):
         Options are `m`, `ef_construction`, `lists`, `quantization`, `dimensions` (`store.index_statements.Options`),
         else those that the collection was created with. Raises InvalidInput, Conflict when there is one.
         """
-        given: dict[str, Any] = {"kind": kind, **options} if kind else options
-        wanted = replace(index_statements.wished(self._space), **_known(given))
+        wished = index_statements.wished(self._space)
+        given: dict[str, Any] = {"kind": kind or wished.kind, **options}
+        wanted = replace(wished, **_known(given))
         index_build.build(self._pools.address, self._pools.writing, self._space, wanted, self._tell(on_progress))
         self._calibrate(on_progress)
 
@@ -68,12 +73,15 @@ class IndexLife(Opened):
     def rebuild_index(
         self, kind: str | None = None, *, on_progress: OnProgress | None = None, **options: Any
     ) -> list[str]:
-        """Build the ANN indexes anew, while searches go on using the old ones; returns their names.
+        """Build the ANN indexes anew, while searches go on using the old ones; returns the names of the new.
 
-        With options as for `create_index` it is replaced by one that has them; those not given are the defaults.
-        Raises NotFound without an index, InvalidInput, Conflict.
+        With options as for `create_index` that of the whole collection is replaced by one that has them, those not
+        given being the defaults, and tenants' own stay as they are. Raises NotFound without an index, InvalidInput,
+        Conflict.
         """
-        wanted = IndexOptions(kind or "hnsw", **_known(options)) if kind or options else None
+        if "tenant" in options:
+            raise InvalidInput("options are for the index of the whole collection: drop a tenant's and create it anew.")
+        wanted = IndexOptions(**_known({"kind": kind or "hnsw", **options})) if kind or options else None
         pools = self._pools
         names = index_rebuild.rebuild(pools.address, pools.writing, self._space, wanted, self._tell(on_progress))
         self._calibrate(on_progress)
@@ -113,7 +121,7 @@ class IndexLife(Opened):
         """
         for name, value, most in (("queries", queries, 1000), ("top_k", top_k, MAX_TOP_K)):
             if type(value) is not int or not 1 <= value <= most:
-                raise InvalidInput(f"{name} is a whole number from 1 to {most}; got {value!r}.")
+                raise InvalidInput(f"{name} is a whole number from 1 to {most}; got {describe(value)}.")
         tell = self._tell(on_progress, "measure")
         pool = self._pools.searching
         measure = partial(recalls.measure, pool, self._space, self._search_again)
@@ -130,7 +138,7 @@ class IndexLife(Opened):
     def recall_history(self, limit: int = 20) -> list[Recall]:
         """What `measure_recall` found, the latest first."""
         if type(limit) is not int or limit < 1:
-            raise InvalidInput(f"limit is a whole number from 1; got {limit!r}.")
+            raise InvalidInput(f"limit is a whole number from 1; got {describe(limit)}.")
         with self._pools.writing.connect() as connection:
             return recalls.history(connection, self._space, limit)
 
@@ -191,8 +199,12 @@ class IndexLife(Opened):
 
 
 def _known(options: dict[str, Any]) -> dict[str, Any]:
-    """The options of an index. Raises InvalidInput for one that does not exist."""
+    """The options of an index. Raises InvalidInput for one that does not exist, or is without effect."""
     known = {field.name for field in fields(IndexOptions)}
     if unknown := sorted(options.keys() - known):
         raise InvalidInput(f"an index has no option {unknown[0]!r}: use one of {', '.join(sorted(known))}.")
+    kind = options["kind"]
+    for other, names in index_statements.PARAMETERS.items():
+        if idle := [name for name in names if kind != other and options.get(name) is not None]:
+            raise InvalidInput(f"{idle[0]} is for kind {other}, and this index is {kind}: leave it out.")
     return options

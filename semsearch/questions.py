@@ -103,10 +103,10 @@ class Questions:
             self._remember({query: known[query] for query in fresh})
         return np.array([known[query] for query in queries], np.float32).reshape(-1, self.space.dimensions)
 
-    def prepare(self, queries: Sequence[str]) -> None:
+    def prepare(self, queries: Sequence[str], deadline: Deadline) -> None:
         """Embed those that are not known yet, REMEMBERED at most, together, so that each is found remembered."""
         if self.space.model is not None:
-            self.embed_all(queries)
+            self.embed_all(queries, deadline)
 
     def _remember(self, embeddings: Mapping[str, Embedding]) -> None:
         with self._lock:

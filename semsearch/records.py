@@ -13,6 +13,8 @@ Embedding = npt.NDArray[np.float32]
 Format = Literal["text", "markdown", "rst"]
 Distance = Literal["cosine", "l2", "inner_product", "l1"]
 
+MAX_TITLE = 1000  # characters: it is embedded, and stored, with every chunk
+
 
 @dataclass(frozen=True, slots=True)
 class Document:

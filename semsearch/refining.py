@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
 from sqlalchemy import Engine
 
-from semsearch import pages
+from semsearch import batching, pages
 from semsearch.embedders import Embedder
 from semsearch.ranking import boost_syntax, boosts, diversity, highlights
-from semsearch.records import Hit
+from semsearch.records import Embedding, Hit
 from semsearch.request import Request
 from semsearch.rerankers import Reranker
-from semsearch.retrieval import Asked
+from semsearch.retrieval import Asked, Pool
 from semsearch.store import boosting, nearest, neighbours
+from semsearch.store.deadlines import Deadline, given_up
+from semsearch.store.fusion import DEPTH
 from semsearch.store.spaces import Space
 
 Group = list[Hit]
@@ -30,22 +33,32 @@ class Refiner:
     embedder: Callable[[], Embedder]
     reranker: Callable[[str], Reranker]
 
-    def ranked(self, asked: Asked, hits: list[Hit], request: Request) -> list[Hit]:
-        """The hits in the order that was asked for."""
-        if not hits:
-            return hits
-        if request.rerank is not None:
-            hits = self._reranked(request.rerank, asked, hits)
-        if request.boosts:
+    def ranked(self, asked: Asked, pool: Pool, request: Request, deadline: Deadline) -> Pool:
+        """The pool in the order that was asked for; cut off where reranking takes too long. Raises DeadlineExceeded."""
+        hits = pool.hits
+        if hits and request.rerank is not None:
+            scores = self._scores(request.rerank, asked, hits, request, deadline)
+            if len(scores) < len(hits):
+                return replace(pool, hits=_first(hits, scores, request), complete=False, cut_off=True)
+            hits = _by_score(hits, scores)
+        if hits and request.boosts:
             hits = self._boosted(request, hits)
-        if request.diversity is not None:
+        if hits and request.diversity is not None:
             hits = self._diverse(request, hits)
-        return hits
+        return replace(pool, hits=hits)
 
-    def _reranked(self, model: str, asked: Asked, hits: list[Hit]) -> list[Hit]:
+    def _scores(
+        self, model: str, asked: Asked, hits: Sequence[Hit], request: Request, deadline: Deadline
+    ) -> list[float]:
+        """The reranker's, of the first hits only where it takes too long and the best so far were asked for."""
         assert asked.query is not None
+        reranker = self.reranker(model)
         texts = [f"{hit.heading}\n{hit.text}".strip() for hit in hits]
-        return _by_score(hits, self.reranker(model).scores(asked.query, texts).tolist())
+        scores: list[float] = []
+        with _given_up(request):
+            for some in batching.slices(texts, _portion(batching.SLICE, texts, request), deadline):
+                scores += reranker.scores(asked.query, some).tolist()
+        return scores
 
     def _boosted(self, request: Request, hits: list[Hit]) -> list[Hit]:
         parsed = boost_syntax.parse(request.boosts, self.space.field_types)
@@ -64,20 +77,31 @@ class Refiner:
         """Larger is better: the score, else the similarity that the distance means."""
         return np.array([similarity(hit, self.space.distance) if hit.score is None else hit.score for hit in hits])
 
-    def told(self, asked: Asked, hits: list[Hit], request: Request) -> list[Hit]:
-        """The hits with highlights and neighbours, where those are asked for."""
-        if hits and request.highlight:
-            hits = self._highlighted(asked, hits)
+    def told(self, asked: Asked, hits: list[Hit], request: Request, deadline: Deadline) -> tuple[list[Hit], bool]:
+        """The hits with highlights and neighbours, where those are asked for, and whether there was time for it.
+
+        Raises DeadlineExceeded.
+        """
+        complete = not (hits and request.highlight)
+        if not complete:
+            with _given_up(request):
+                hits, complete = self._highlighted(asked, hits, request, deadline), True
         if hits and request.neighbours:
             around = neighbours.around(self.engine, self.space, [key(hit) for hit in hits], request.neighbours)
             hits = [replace(hit, before=around[key(hit)][0], after=around[key(hit)][1]) for hit in hits]
-        return hits
+        return hits, complete
 
-    def _highlighted(self, asked: Asked, hits: list[Hit]) -> list[Hit]:
+    def _highlighted(self, asked: Asked, hits: list[Hit], request: Request, deadline: Deadline) -> list[Hit]:
         """By meaning where there is a model, else by words."""
         texts = [hit.text for hit in hits]
         if asked.embedding is not None and self.space.model is not None:
-            found = highlights.best(asked.embedding, texts, self.embedder())
+            embedder = self.embedder()
+
+            def embed(sentences: Sequence[str]) -> Embedding:
+                size = _portion(batching.LARGEST, sentences, request)
+                return np.concatenate(list(map(embedder.embed_documents, batching.slices(sentences, size, deadline))))
+
+            found = highlights.best(asked.embedding, texts, embed)
         else:
             found = highlights.best_by_words(asked.query or "", texts)
         return [replace(hit, highlight=place) for hit, place in zip(hits, found, strict=True)]
@@ -97,9 +121,28 @@ def similarity(hit: Hit, distance: str) -> float:
     return -hit.distance if distance == "inner_product" else 1 / (1 + hit.distance)
 
 
+def _given_up(request: Request) -> AbstractContextManager[None]:
+    return given_up() if request.partial else nullcontext()
+
+
+def _portion(size: int, texts: Sequence[str], request: Request) -> int:
+    """Texts after which the deadline is looked at: all of them, which the model does fastest, where there is none."""
+    return len(texts) if request.deadline is None else size
+
+
+def _first(hits: Sequence[Hit], scores: Sequence[float], request: Request) -> list[Hit]:
+    """The hits that have a score, and behind them the others.
+
+    On a later page without the others: nobody knows whether they were shown.
+    """
+    count = len(scores)
+    rest = [] if request.after is not None else [replace(hit, score=None) for hit in hits[count:]]
+    return [*_by_score(hits[:count], scores), *rest]
+
+
 def _by_score(hits: Sequence[Hit], scores: Sequence[float]) -> list[Hit]:
     scored = [replace(hit, score=score) for hit, score in zip(hits, scores, strict=True)]
-    return sorted(scored, key=lambda hit: (pages.key(hit), hit.document_id, hit.ordinal))
+    return sorted(scored, key=pages.order)
 
 
 def groups(hits: Sequence[Hit], request: Request) -> list[Group]:
@@ -116,8 +159,25 @@ def groups(hits: Sequence[Hit], request: Request) -> list[Group]:
     return found if page is None else [group for group in found if pages.follows(group[0], page)]
 
 
+def ends(hits: Sequence[Hit], request: Request) -> bool:
+    """Whether all that would come behind these, as they were fetched, is beyond the thresholds."""
+    if not hits:
+        return False
+    last = hits[-1]
+    # A fusion has what its legs found first, by score; the rest by distance.
+    by_distance = request.mode == "vector" or len(hits) > 2 * (request.depth or DEPTH)
+    by_score = not (request.mode == "vector" or request.is_ranked_again)
+    return (by_distance and _is_far(last, request)) or (by_score and _is_low(last, request))
+
+
 def is_near(hit: Hit, request: Request) -> bool:
     """Whether the hit is within the thresholds; one whose score was not computed for want of time is."""
-    if request.max_distance is not None and hit.distance is not None and hit.distance > request.max_distance:
-        return False
-    return request.min_score is None or hit.score is None or hit.score >= request.min_score
+    return not (_is_far(hit, request) or _is_low(hit, request))
+
+
+def _is_far(hit: Hit, request: Request) -> bool:
+    return request.max_distance is not None and hit.distance is not None and hit.distance > request.max_distance
+
+
+def _is_low(hit: Hit, request: Request) -> bool:
+    return request.min_score is not None and hit.score is not None and hit.score < request.min_score

@@ -10,6 +10,8 @@ from typing import Any, Literal, TypedDict, get_args
 
 from semsearch import pages
 from semsearch.errors import InvalidInput
+from semsearch.fields import describe
+from semsearch.ranking.boost_syntax import MAX_WEIGHT
 from semsearch.records import Embedding
 
 Mode = Literal["vector", "text", "hybrid"]
@@ -134,7 +136,7 @@ class Request:
         _whole("neighbours", self.neighbours, 0, MAX_NEIGHBOURS, needed=True)
         for name in ("highlight", "partial", "explain"):
             if not isinstance(getattr(self, name), bool):
-                raise InvalidInput(f"{name} is true or false; got {getattr(self, name)!r}.")
+                raise InvalidInput(f"{name} is true or false; got {describe(getattr(self, name))}.")
         _number("diversity", self.diversity, 0, 1)
         _number("max_distance", self.max_distance, -math.inf, math.inf)
         _number("min_score", self.min_score, -math.inf, math.inf)
@@ -168,9 +170,10 @@ class Request:
         if self.weights is None:
             return
         given = tuple(self.weights) if isinstance(self.weights, Sequence) else ()
-        if len(given) != 2 or not all(_is_number(each) and 0 <= each < math.inf for each in given) or sum(given) <= 0:
+        if len(given) != 2 or not all(_is_number(each) and 0 <= each <= MAX_WEIGHT for each in given) or not any(given):
             raise InvalidInput(
-                f"weights are two numbers, of meaning and of words, such as (0.7, 0.3); got {self.weights!r}."
+                f"weights are two numbers from 0 to {MAX_WEIGHT:,}, of meaning and of words and not both 0, such as "
+                f"(0.7, 0.3); got {', '.join(map(describe, given)) or describe(self.weights)}."
             )
 
     @cached_property
@@ -212,19 +215,22 @@ def check_deadline(seconds: Any) -> None:
 
 def _whole(name: str, value: Any, least: int, most: int, *, needed: bool = False) -> None:
     if (needed or value is not None) and (type(value) is not int or not least <= value <= most):
-        raise InvalidInput(f"{name} is a whole number from {least} to {most}; got {value!r}.")
+        raise InvalidInput(f"{name} is a whole number from {least} to {most}; got {describe(value)}.")
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+    except OverflowError:  # an integer beyond every float
+        return False
 
 
 def _number(name: str, value: Any, least: float, most: float) -> None:
     if value is not None and not (_is_number(value) and least <= value <= most):
         bounds = f" from {least:g} to {most:g}" if math.isfinite(most) else ""
-        raise InvalidInput(f"{name} is a number{bounds}; got {value!r}.")
+        raise InvalidInput(f"{name} is a number{bounds}; got {describe(value)}.")
 
 
 def _one_of(name: str, value: Any, known: Sequence[str]) -> None:
     if value not in known:
-        raise InvalidInput(f"{name} is one of {', '.join(known)}; got {value!r}.")
+        raise InvalidInput(f"{name} is one of {', '.join(known)}; got {describe(value)}.")

@@ -24,7 +24,7 @@ from semsearch.store import fusion as fused
 from semsearch.store import lexical, nearest, portions
 from semsearch.store.deadlines import Deadline, given_up, limited
 from semsearch.store.explaining import explain
-from semsearch.store.fusion import DEPTH, WEIGHTS, Fusion, depth
+from semsearch.store.fusion import DEPTH, WEIGHTS, Fusion, Within, depth
 from semsearch.store.lexical import Lexemes
 from semsearch.store.nearest import Found, Prepared, Scan
 from semsearch.store.session import transaction
@@ -126,12 +126,15 @@ class Retrieval:
     request: Request
     deadline: Deadline
 
-    def fetch(self, asked: Asked, limit: int, page: Page | None = None) -> Pool:
-        """The best `limit`; behind the page, if one is given, which only mode vector can."""
+    def fetch(self, asked: Asked, limit: int, page: Page | None = None, within: Within | None = None) -> Pool:
+        """The best `limit`; behind the page, if one is given, which only mode vector can.
+
+        With more hits of the documents `within`, which only mode hybrid can.
+        """
         if self.request.mode == "text":
             return self._worded(asked, limit)
         if self.request.mode == "hybrid":
-            return self._fused(asked, limit)
+            return self._fused(asked, limit, within)
         return self._nearest(asked, limit, page)
 
     def _worded(self, asked: Asked, limit: int) -> Pool:
@@ -144,26 +147,32 @@ class Retrieval:
             return replace(pool, explain=lambda: self._explained_words(asked, lexemes, limit))
         return Pool([], "text", "", 0, False, False, True)
 
-    def _fused(self, asked: Asked, limit: int) -> Pool:
+    def _fused(self, asked: Asked, limit: int, within: Within | None) -> Pool:
         """Meaning and words in one statement. Its nearest leg is planned as if it were asked alone."""
         fusion = self._fusion()
         with self._cut_off():
             lexemes = self._lexemes(asked)
             choice = self.choose(asked, depth(fusion, limit))
             found, choice = self._all_there_are(
-                asked, choice, limit, lambda scan: self._run_fused(asked, scan, lexemes, fusion, limit)
+                asked, choice, limit, lambda scan: self._run_fused(asked, scan, lexemes, fusion, limit, within)
             )
-            pool = replace(self._pool(found, choice, limit), complete=lexemes.complete)
+            pool = self._pool(found, choice, limit)
+            pool = replace(pool, complete=pool.complete and lexemes.complete)
             return replace(pool, explain=lambda: self._explained_fused(asked, choice.scan, lexemes, fusion, limit))
+        if self.request.page is not None or within is not None:  # distances cannot be put behind a page of scores
+            return Pool([], "exact", "", 0, False, False, True)
         return replace(self._best_so_far(asked, asked.condition, limit), complete=False, cut_off=True)
 
-    def _run_fused(self, asked: Asked, scan: Scan, lexemes: Lexemes, fusion: Fusion, limit: int) -> Found:
+    def _run_fused(
+        self, asked: Asked, scan: Scan, lexemes: Lexemes, fusion: Fusion, limit: int, within: Within | None
+    ) -> Found:
         assert asked.embedding is not None
         timeout = self.deadline.remaining()
         if self.request.partial and timeout is not None:
             timeout *= PARTIAL_SHARE
+        condition = asked.condition
         return fused.run(
-            self.engine, self.space, scan, asked.embedding, lexemes, asked.condition, fusion, limit, timeout
+            self.engine, self.space, scan, asked.embedding, lexemes, condition, fusion, limit, timeout, within
         )
 
     def _fusion(self) -> Fusion:
@@ -249,11 +258,16 @@ class Retrieval:
         return nearest.run(self.engine, self.space, scan, asked.embedding, condition, limit, timeout, known)
 
     def _pool(self, found: Found, choice: Choice, limit: int) -> Pool:
-        least = (choice.matches if choice.plan == "exact" else choice.scan.candidates) or 0
-        seen = max(found.seen or 0, least, len(found.hits))
+        seen = max(found.seen or 0, self._presumed(choice, len(found.hits) < limit), len(found.hits))
         exhausted = len(found.hits) < limit and (choice.plan == "exact" or self.request.plan == "ann")
         complete = choice.plan == "exact" or len(found.hits) == limit
         return Pool(found.hits, choice.plan, found.sql, seen, exhausted, complete, choice=choice)
+
+    def _presumed(self, choice: Choice, is_short: bool) -> int:
+        """How many chunks a plan looks at, where it does not count them."""
+        if choice.plan == "exact":
+            return 0 if is_short else choice.matches or 0
+        return min(choice.scan.candidates, self.state.rows)
 
     def _best_so_far(self, asked: Asked, condition: Condition, limit: int, wanted: int | None = None) -> Pool:
         """The plan, if it ends in its share of the time; else portion after portion until the deadline."""

@@ -33,6 +33,7 @@ from semsearch.retrieval import Asked, Known, Pool, Retrieval, Where
 from semsearch.store import calibration, indexes, query_cache, samples, spaces, tenants
 from semsearch.store.deadlines import Deadline, kept
 from semsearch.store.documents import any_of
+from semsearch.store.fusion import Within
 from semsearch.store.indexes import Index
 from semsearch.store.spaces import Space
 from semsearch.store.transactions import again_when_lost
@@ -114,15 +115,16 @@ class Searcher:
 
     def _where(self, request: Request, excluded: Sequence[str]) -> Where:
         """The condition, from those that were met before if it is one of them."""
+        # Read first: as JSON, a key that is no text becomes one.
+        parsed = None if request.filter is None else filters.parse(request.filter)
         try:
             name = json.dumps([request.filter, request.tenant, excluded], default=samples.plain)
         except (TypeError, ValueError, RecursionError) as error:
-            filters.parse(request.filter or {})  # says better what is wrong
             raise InvalidInput(f"the filter is no JSON: {error}") from error
         found = self._met.get(name)
         if found is None:
             columns = spaces.filter_columns(self.space)
-            estimable = request.filter is None or filters.estimable(filters.parse(request.filter), columns)
+            estimable = parsed is None or filters.estimable(parsed, columns)
             condition = self.condition(request.filter, request.tenant, excluded)
             found = Where(condition, name, estimable, request.filter is not None or bool(excluded))
             with self._lock:
@@ -138,15 +140,19 @@ class Searcher:
             pool = retrieval.fetch(asked, request.top_k + 1, request.page)
             groups = refining.groups(pool.hits, request)
         elif request.is_ranked_again:
-            pool = self._candidates(asked, request, retrieval)
-            groups = refining.groups(self.refiner.ranked(asked, pool.hits, request), request)
-            if len(groups) < request.top_k and not pool.exhausted:
+            candidates = self._candidates(asked, request, retrieval)
+            pool = self.refiner.ranked(asked, candidates, request, deadline)
+            groups = refining.groups(pool.hits, request)
+            # The last page says it too: others that match were no candidates.
+            is_short = len(groups) < request.top_k + (request.page is not None)
+            if is_short and not (pool.exhausted or refining.ends(candidates.hits, request)):
                 pool = replace(pool, complete=False)
-            if not request.partial:
-                deadline.remaining()
         else:
             pool, groups = self._deep_enough(asked, request, retrieval)
-        return self._page(groups, asked, pool, request)
+        hits = self._page(groups, asked, pool, request, deadline)
+        if not request.partial:
+            deadline.remaining()
+        return hits
 
     def _candidates(self, asked: Asked, request: Request, retrieval: Retrieval) -> Pool:
         """The best, to be ranked again: the same for every page, and of as many documents as there have to be."""
@@ -168,21 +174,24 @@ class Searcher:
             if pool.cut_off and not pool.hits:
                 pool = replace(before, complete=False, cut_off=True)
             groups = refining.groups(pool.hits, request)
-            too_far = pool.hits and not refining.is_near(pool.hits[-1], request)
-            if len(groups) > request.top_k or pool.exhausted or pool.cut_off or too_far:
+            enough = len(groups) > request.top_k or refining.ends(pool.hits, request)
+            if enough or pool.exhausted or pool.cut_off:
                 break
             limit *= DEEPER
-        # The scores of a fusion hold within its pool only.
-        if (request.per_document or 1) == 1 or pool.exhausted or pool.cut_off or request.mode == "hybrid":
+        if (request.per_document or 1) == 1 or pool.exhausted or pool.cut_off:
             return pool, groups
-        return pool, self._filled_up(groups[: request.top_k + 1], asked, request, retrieval)
+        return pool, self._filled_up(groups[: request.top_k + 1], asked, request, retrieval, limit)
 
     def _filled_up(
-        self, groups: list[refining.Group], asked: Asked, request: Request, retrieval: Retrieval
+        self, groups: list[refining.Group], asked: Asked, request: Request, retrieval: Retrieval, limit: int
     ) -> list[refining.Group]:
-        """The documents with all the hits that each may show: some of them lie deeper than the pool."""
+        """The documents with all the hits that each may show: some of them lie deeper than the pool of `limit`."""
         assert request.per_document is not None
         ids = [group[0].document_id for group in groups]
+        if request.mode == "hybrid":  # whose scores are those of this pool
+            pool = retrieval.fetch(asked, limit, within=Within(tuple(ids), request.per_document))
+            found = {group[0].document_id: group for group in refining.groups(pool.hits, replace(request, after=None))}
+            return [found.get(id, group) for id, group in zip(ids, groups, strict=True)]
         limit = DEEPER * len(ids) * request.per_document
         while True:
             pool = retrieval.fetch(asked.within(spaces.queried(self.space).c.document_id == any_of(ids)), limit)
@@ -191,14 +200,16 @@ class Searcher:
                 return [found.get(id, group) for id, group in zip(ids, groups, strict=True)]
             limit *= DEEPER
 
-    def _page(self, groups: Sequence[refining.Group], asked: Asked, pool: Pool, request: Request) -> Hits:
+    def _page(
+        self, groups: Sequence[refining.Group], asked: Asked, pool: Pool, request: Request, deadline: Deadline
+    ) -> Hits:
         shown = groups[: request.top_k]
         further = None
         if len(groups) > len(shown) and not (request.diversity is not None or pool.cut_off or self._moves(request)):
             further = str(pages.end([group[0] for group in shown], request.page))
-        hits = self.refiner.told(asked, [hit for group in shown for hit in group], request)
+        hits, told = self.refiner.told(asked, [hit for group in shown for hit in group], request, deadline)
         explained = explanation.of(pool) if request.explain else None
-        return Hits(tuple(hits), pool.plan, pool.sql, pool.seen, pool.complete, further, explained)
+        return Hits(tuple(hits), pool.plan, pool.sql, pool.seen, pool.complete and told, further, explained)
 
     def state(self, tenant: str | None = None) -> State:
         """The index and what was measured of it, at most ten seconds ago; a tenant's own index where it has one."""

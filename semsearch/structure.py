@@ -60,7 +60,7 @@ class Structure(Opened):
 
     @translated
     def tenants(self) -> list[Tenant]:
-        """The tenants that have chunks or roles, with the number of their chunks, counted."""
+        """The tenants that have chunks or roles, with the number of their chunks, counted: those that the role sees."""
         with self._pools.writing.connect() as connection:
             return tenant_indexes.every(connection, self._space)
 

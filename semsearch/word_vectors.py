@@ -18,6 +18,7 @@ from typing import IO, Self, cast
 import numpy as np
 
 from semsearch.errors import InvalidInput, NotFound
+from semsearch.fields import describe
 from semsearch.records import Embedding
 
 MAX_DIMENSIONS = 16_000  # of pgvector's vector
@@ -50,7 +51,7 @@ class Vectors:
 
     def __init__(self, path: str | Path, *, limit: int | None = None) -> None:
         if limit is not None and (type(limit) is not int or limit < 1):
-            raise InvalidInput(f"limit is a whole number of words, at least 1; got {limit!r}.")
+            raise InvalidInput(f"limit is a whole number of words, at least 1; got {describe(limit)}.")
         self.path = Path(path)
         self.skipped: Counter[str] = Counter()
         self.cased = False

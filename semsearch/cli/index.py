@@ -50,8 +50,7 @@ def build_options(function: options.Function) -> options.Function:
 @click.option(
     "--distance",
     type=click.Choice(["cosine", "l2", "inner_product", "l1"]),
-    default="cosine",
-    help="With --rows: how they are compared.",
+    help="With --rows: how they are compared.  [default: cosine]",
 )
 @click.option("--vector-type", type=click.Choice(["vector", "halfvec"]), help="With --rows: how they are stored.")
 @options.json_option
@@ -59,7 +58,7 @@ def advise(
     name: str | None,
     rows: int | None,
     dimensions: int | None,
-    distance: str,
+    distance: str | None,
     vector_type: str | None,
     as_json: bool,
 ) -> None:
@@ -72,11 +71,15 @@ def advise(
       semsearch index advise handbook
       semsearch index advise --rows 1000000 --dimensions 1536
     """
+    if name is not None and not (rows is None and dimensions is None and distance is None and vector_type is None):
+        raise click.UsageError(
+            "--rows, --dimensions, --distance and --vector-type are without a collection: leave them out, or NAME."
+        )
     with connection.database() as database:
         if name is not None:
             advice = database.collection(name).advise_index()
         elif rows is not None and dimensions is not None:
-            advice = database.advise_index(rows, dimensions, distance=distance, vector_type=vector_type)
+            advice = database.advise_index(rows, dimensions, distance=distance or "cosine", vector_type=vector_type)
         else:
             raise click.UsageError("name a collection, or give --rows and --dimensions.")
     if as_json:

@@ -41,7 +41,7 @@ def scalar(value: Any, path: str) -> Scalar:
             return value.isoformat()
         case str():
             return _text(value, "a text", MAX_TEXT_BYTES, path)
-        case int() if abs(value) < 2**63:
+        case int() if -(2**63) <= value < 2**63:
             return int(value)
         case float() if math.isfinite(value):
             return float(value)

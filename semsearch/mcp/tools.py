@@ -82,7 +82,7 @@ def _described(door: Door, collection: Collection) -> answers.Described:
         name=space.name,
         description=_sentence(documents, space.field_types, modes, needs_tenant),
         documents=documents,
-        waiting=status.backlog if bound is None else 0,
+        waiting=(status.backlog or 0) if bound is None else 0,
         fields={name: str(kind) for name, kind in space.field_types.items()},
         modes=modes,
         model=space.model,

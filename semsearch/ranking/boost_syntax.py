@@ -15,6 +15,7 @@ from semsearch.filters import values
 from semsearch.ranking.boosts import Boost, Decay, DecayBoost, FilterBoost
 
 MAX_BOOSTS = 8
+MAX_WEIGHT = 1_000_000  # beyond every relevance; sums of such weights stay finite
 AT_SCALE = 0.5
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
@@ -122,7 +123,11 @@ def _number(value: Any, path: str, what: str) -> float:
 
 
 def _weight(boost: Mapping[str, Any], path: str) -> float:
-    return _number(_needed(boost, "weight", path), f"{path}.weight", "it is a number, below zero to bury")
+    what = f"it is a number from -{MAX_WEIGHT:,} to {MAX_WEIGHT:,}, below zero to bury"
+    weight = _number(_needed(boost, "weight", path), f"{path}.weight", what)
+    if abs(weight) > MAX_WEIGHT:
+        raise InvalidInput(f"{path}.weight: {what}; got {describe(boost['weight'])}.")
+    return weight
 
 
 def _at_scale(value: Any, path: str) -> float:

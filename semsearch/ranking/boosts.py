@@ -1,7 +1,7 @@
 """Boosts: what makes a hit count more, or less, besides how near it is.
 
 A boost has a value from 0 to 1 for each hit, and a weight; the sum of weight * value is added to the hit's score. A
-negative weight buries. Two kinds, written as JSON:
+negative weight buries; none is beyond a million. Two kinds, written as JSON:
 
     {"field": "published_at", "decay": "exp", "scale": "30d", "offset": "1d", "origin": "now", "weight": 0.2}
     {"filter": {"lang": "en"}, "weight": 0.3}

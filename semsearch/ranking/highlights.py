@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from semsearch.embedders import Embedder
 from semsearch.ranking.directions import directions
 from semsearch.ranking.sentences import Span, sentences
 from semsearch.records import Embedding
@@ -23,18 +22,18 @@ STEM = 4  # letters that two words share at least, if one is the beginning of th
 _WORD = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]|[^\W\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]+")
 
 
-def best(query: Embedding, texts: Sequence[str], embedder: Embedder) -> list[Span]:
+def best(query: Embedding, texts: Sequence[str], embed: Callable[[Sequence[str]], Embedding]) -> list[Span]:
     """For each text the sentence whose cosine to the query's embedding is largest, among its first 32.
 
-    All are embedded in one call; a text of a single sentence needs none. Beyond 512 sentences in all, the texts that
-    come last keep their first sentence.
+    `embed` is called once, as for documents; a text of a single sentence needs no call. Beyond 512 sentences in all,
+    the texts that come last keep their first sentence.
     """
     spans = _limited([_sentences(text) for text in texts])
     asked = [text[start:end] for text, some in zip(texts, spans, strict=True) for start, end in some if len(some) > 1]
     unique = list(dict.fromkeys(asked))
     if not unique:
         return [some[0] for some in spans]
-    cosines = directions(embedder.embed_documents(unique)) @ np.asarray(query, dtype=np.float32)
+    cosines = directions(embed(unique)) @ np.asarray(query, dtype=np.float32)
     near = dict(zip(unique, cosines.tolist(), strict=True))
     return [
         max(some, key=lambda span, text=text: near[text[slice(*span)]]) if len(some) > 1 else some[0]  # type: ignore[misc]

@@ -25,9 +25,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from semsearch.errors import FilterError, InvalidInput
+from semsearch.fields import describe
 from semsearch.filters import values
 from semsearch.store import spaces
 from semsearch.store.deadlines import FACETS, Deadline, kept, limited
+from semsearch.store.json_values import UNREADABLE
 from semsearch.store.keys import metadata_value
 from semsearch.store.session import transaction
 from semsearch.store.spaces import Space
@@ -42,8 +44,9 @@ _SCALARS = [literal_column(f"'{kind}'", Text()) for kind in ("string", "number",
 class Facet:
     """The values at a field with the number of documents that have each, most frequent first, then by value.
 
-    Dates and timestamps (in UTC) are their ISO text. `distinct` is how many values there are in all, `missing` how
-    many documents have none: no such key, null, an object or an empty list.
+    Dates and timestamps (in UTC) are their ISO text. `distinct` is how many values there are in all, also those that
+    are left out: numbers of more digits than Python reads. `missing` documents have none: no such key, null, an object
+    or an empty list.
     """
 
     values: tuple[tuple[str | int | float | bool, int], ...]
@@ -66,7 +69,7 @@ def check(names: Any, limit: Any) -> None:
         except FilterError as error:
             raise InvalidInput(str(error).removeprefix("filter ")) from None
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_VALUES:
-        raise InvalidInput(f"a facet lists from 1 to {MAX_VALUES} values; got {limit!r}.")
+        raise InvalidInput(f"a facet lists from 1 to {MAX_VALUES} values; got {describe(limit)}.")
 
 
 def counts(
@@ -97,7 +100,7 @@ def counts(
 
 def _facet(rows: Sequence[Any], limit: int) -> Facet:
     missing = next((count for value, count, _ in rows if value is None), 0)
-    found = [(value, count) for value, count, _ in rows if value is not None]
+    found = [(value, count) for value, count, _ in rows if value is not None and value != UNREADABLE]
     return Facet(tuple(found[:limit]), rows[0][2] if rows else 0, missing)
 
 

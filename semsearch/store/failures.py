@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, text
 
-from semsearch.store import tasks
+from semsearch.store import spaces, tasks
 from semsearch.store.spaces import Space
 
 Since = datetime | timedelta | None
@@ -95,8 +95,10 @@ def enqueue(connection: Connection, space: Space, ids: Sequence[str]) -> int:
 
 def some(connection: Connection, space: Space, choice: Choice, limit: int | None) -> Sequence[Failure]:
     """The latest first."""
-    rows = connection.execute(LIST, {**choice.values(space), "limit": limit})
-    return [Failure(**row._mapping) for row in rows]
+    found = [Failure(**row._mapping) for row in connection.execute(LIST, {**choice.values(space), "limit": limit})]
+    if not found:
+        spaces.check_exists(connection, space)
+    return found
 
 
 def page(

@@ -6,6 +6,9 @@ query could have at most. Words so count for little where few of them are found,
 differ; neither share changes when a model's distances are all larger or smaller. `rrf` looks at ranks alone
 (reciprocal rank fusion, Cormack et al. 2009, https://doi.org/10.1145/1571941.1572114).
 
+What fills a longer answer beyond the depths of both legs comes behind all that they found, nearest first: whatever the
+page, a chunk has the same score, and none that is met on a later page belonged on an earlier one.
+
 nDCG@10 of vector, text, scores and rrf (`python -m tests.benchmarks hybrid` measures them anew): cranfield .373 .359
 .401 .409, stackfaq .950 .724 .950 .869, dbpedia .511 .366 .511 .478, scifact .660 .699 .712 .719. The weight of the
 words was chosen among .3 to 1 on these; two other sets agree (xquad-en .943 .972 .976 .972, adi .497 .489 .528 .510).
@@ -24,19 +27,23 @@ from sqlalchemy import (
     Engine,
     FromClause,
     Select,
+    Text,
     and_,
     bindparam,
     case,
     collate,
+    exists,
     func,
     literal,
     literal_column,
     select,
+    union_all,
 )
 
 from semsearch.records import Embedding, Hit
 from semsearch.store import lexical, nearest
 from semsearch.store.deadlines import limited
+from semsearch.store.documents import any_of
 from semsearch.store.lexical import Condition, Lexemes
 from semsearch.store.nearest import KEY, QUERY, SHOWN, Found, Scan
 from semsearch.store.session import transaction
@@ -59,18 +66,40 @@ class Fusion:
     depths: tuple[int, int] = (DEPTH, DEPTH)
 
 
+@dataclass(frozen=True)
+class Within:
+    """Only documents of these ids, each with so many hits at least, where it has as many chunks that match."""
+
+    documents: tuple[str, ...]
+    each: int
+
+
 def statement(
-    space: Space, vector: Select[Any], lexemes: Lexemes, condition: Condition, fusion: Fusion, top_k: int
+    space: Space,
+    vector: Select[Any],
+    lexemes: Lexemes,
+    condition: Condition,
+    fusion: Fusion,
+    top_k: int,
+    within: Within | None = None,
 ) -> Select[Any]:
     """Distance and columns of a Hit, its score, its rank in either leg (NULL where that did not find it), and how many
     chunks the vector leg compared (NULL where it does not say).
 
-    `vector` is that leg (`vector_leg`); as many hits come as it has, or `top_k`. Best first, in a total order.
+    `vector` is that leg (`vector_leg`); as many hits come as it has, or `top_k`, or those of documents: all that either
+    leg found and the nearest others. Best first, in a total order.
     """
     legs = _legs(vector, lexical.leg(space, lexemes, condition, fusion.depths[1]))
+    if within is not None:
+        legs = _filled_up(space, legs, condition, within)
     compared = _compared(space, legs, lexemes)
     scored = _scored(compared, lexemes, fusion)
-    best = select(*scored.c).order_by(*_order(scored)).limit(top_k).cte("best").prefix_with("MATERIALIZED")
+    chosen = select(*scored.c).order_by(*_order(scored))
+    if within is None:
+        chosen = chosen.limit(top_k)
+    else:
+        chosen = chosen.where(scored.c.document_id == any_of(within.documents))
+    best = chosen.cte("best").prefix_with("MATERIALIZED")
     chunks = queried(space)
     shown = (chunks.c[name] for name in SHOWN)
     seen = select(func.max(legs.c.seen)).scalar_subquery().label("seen")
@@ -114,6 +143,20 @@ def _legs(vector: Select[Any], text: Select[Any]) -> CTE:
     return found.cte("found").prefix_with("MATERIALIZED")
 
 
+def _filled_up(space: Space, legs: CTE, condition: Condition, within: Within) -> CTE:
+    """With the nearest of each of the documents that neither leg found."""
+    chunks = queried(space)
+    where = [chunks.c.document_id == any_of(within.documents), ~exists().where(_same(legs, chunks))]
+    first = (nearest.distance(space), chunks.c.ordinal)
+    place = func.row_number().over(partition_by=chunks.c.document_id, order_by=first).label("place")
+    every = select(*(chunks.c[name] for name in KEY), nearest.distance(space).label("distance"), place)
+    others = every.where(*where if condition is None else (*where, condition)).subquery("others")
+    unknown = literal_column("NULL", Text())
+    columns = (others.c[each.name] if each.name in others.c else unknown.label(each.name) for each in legs.c)
+    nearest_ones = select(*columns).where(others.c.place <= within.each)
+    return union_all(select(*legs.c), nearest_ones).cte("filled").prefix_with("MATERIALIZED")
+
+
 def _compared(space: Space, legs: CTE, lexemes: Lexemes) -> CTE:
     """With the distance and the BM25 of each, also where the other leg found it."""
     chunks = queried(space)
@@ -145,13 +188,25 @@ def _gap(space: Space, distance: ColumnElement[float]) -> ColumnElement[float]:
 
 def _scored(compared: CTE, lexemes: Lexemes, fusion: Fusion) -> FromClause:
     score = _rrf(compared, fusion) if fusion.kind == "rrf" else _shares(compared, lexemes, fusion)
-    kept = (compared.c[name] for name in (*KEY, "distance", "vector_rank", "text_rank"))
-    return select(*kept, score.label("score")).subquery("scored")
+    kept = (*KEY, "distance", "vector_rank", "text_rank")
+    rank, distance = compared.c.vector_rank, compared.c.distance
+    is_found = func.coalesce(rank <= fusion.depths[0], literal_column("false")) | compared.c.text_rank.is_not(None)
+    first, last = (each(distance).filter(rank <= fusion.depths[0]).over() for each in (func.min, func.max))
+    rated = select(
+        *(compared.c[name] for name in kept),
+        score.label("score"),
+        is_found.label("is_found"),
+        ((distance - last) / func.nullif(last - first, literal_column("0"), type_=Double())).label("beyond"),
+    ).subquery("rated")
+    least = func.min(rated.c.score).filter(rated.c.is_found).over()
+    behind = least / (literal_column("1") + func.coalesce(rated.c.beyond, literal_column("0"), type_=Double()))
+    score = case((rated.c.is_found, rated.c.score), else_=behind)
+    return select(*(rated.c[name] for name in kept), score.label("score")).subquery("scored")
 
 
 def _rrf(compared: CTE, fusion: Fusion) -> ColumnElement[float]:
     def part(weight: float, rank: ColumnElement[int], depth: int) -> ColumnElement[float]:
-        # What a longer page fetches beyond the depth adds nothing, so that no score depends on the page.
+        # What a longer page fetches beyond the depth adds nothing.
         share = literal(weight, Double()) / (literal_column(f"{RRF:d}") + rank)
         return case((rank <= depth, share), else_=literal_column("0"))
 
@@ -162,7 +217,7 @@ def _rrf(compared: CTE, fusion: Fusion) -> ColumnElement[float]:
 def _shares(compared: CTE, lexemes: Lexemes, fusion: Fusion) -> ColumnElement[float]:
     """The weighted mean of the two shares: 1 is the nearest chunk that is also full of all words."""
     gap, rank = compared.c.gap, compared.c.vector_rank
-    first = func.min(gap).filter(rank.is_not(None)).over()
+    first = func.min(gap).filter(rank <= fusion.depths[0]).over()
     last = func.max(gap).filter(rank <= fusion.depths[0]).over()
     least = func.greatest(first, literal(LEAST_GAP, Double()) * last)
     near = func.least(literal_column("1"), least / func.nullif(gap, literal_column("0"), type_=Double()))
@@ -181,12 +236,13 @@ def run(
     fusion: Fusion,
     limit: int,
     timeout: float | None = None,
+    within: Within | None = None,
 ) -> Found:
     """The best `limit`. `scan` finds `depth(fusion, limit)` nearest chunks.
 
     Raises DeadlineExceeded when it takes longer than `timeout` seconds.
     """
-    asked = statement(space, vector_leg(space, scan, condition), lexemes, condition, fusion, limit)
+    asked = statement(space, vector_leg(space, scan, condition), lexemes, condition, fusion, limit, within)
     values = nearest.parameters(space, scan, query, depth(fusion, limit))
     with engine.connect() as connection, transaction(connection, (*scan.settings, *limited(timeout))):
         result = connection.execute(asked, values)

@@ -14,7 +14,7 @@ from psycopg import sql
 from sqlalchemy import Engine
 
 from semsearch.errors import Conflict, DatabaseUnavailable, NotFound
-from semsearch.store import index_sizes, indexes, watchdog
+from semsearch.store import index_sizes, indexes, spaces, watchdog
 from semsearch.store.connection import Address
 from semsearch.store.index_expressions import indexed_type
 from semsearch.store.index_statements import (
@@ -96,8 +96,9 @@ def drop(engine: Engine, address: Address, space: Space) -> list[str]:
     """Drop the ANN indexes; returns their names. Searches are exact from then on. Raises NotFound without any."""
     with engine.connect() as connection:
         found = [index.name for index in indexes.every(connection, space)]
-    if not found:
-        raise NotFound(f"collection {space.name!r} has no index.")
+        if not found:
+            spaces.check_exists(connection, space)
+            raise NotFound(f"collection {space.name!r} has no index.")
     with address.connect(autocommit=True, patient=True) as raw:
         for name in found:
             drop_one(raw, name)

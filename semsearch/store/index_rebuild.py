@@ -6,7 +6,7 @@ from psycopg import sql
 from sqlalchemy import Engine
 
 from semsearch.errors import NotFound
-from semsearch.store import index_build, indexes
+from semsearch.store import index_build, indexes, spaces
 from semsearch.store.connection import Address
 from semsearch.store.index_build import OnTuples
 from semsearch.store.index_statements import Options, options_of, settled, table_name
@@ -18,7 +18,7 @@ from semsearch.store.watchdog import Watched
 def rebuild(
     address: Address, engine: Engine, space: Space, options: Options | None = None, on_tuples: OnTuples | None = None
 ) -> list[str]:
-    """Build the ANN indexes anew; returns their names. `options` are new ones for the index of the whole collection.
+    """Build the ANN indexes anew, with `options` that of the whole collection alone; returns what was built.
 
     Dead rows are removed from the table afterwards, which takes no time then: before, VACUUM would have to repair the
     graph around each of them (10 % of 41,000 rows: 16.6 s, to rebuild 5.4 s). Whatever was cut off is done by the next
@@ -29,18 +29,19 @@ def rebuild(
     with index_build.alone(address, space) as connection:
         with engine.connect() as reading:
             found = [index for index in indexes.every(reading, space) if index.valid]
-        if not found:
-            raise NotFound(f"collection {space.name!r} has no index.")
+            if not found:
+                spaces.check_exists(reading, space)
+                raise NotFound(f"collection {space.name!r} has no index.")
         index_build.create_others(address, connection, space)
         if options and (others := _unlike(found, space, options)):
-            _replace(address, connection, space, options, others, found, on_tuples)
+            built = [_replace(address, connection, space, options, others, found, on_tuples)]
         else:
             for index in found:
                 _reindex(address, connection, space, index, on_tuples)
+            built = [index.name for index in found]
         connection.execute(sql.SQL("VACUUM {}").format(table_name(space)))
         indexes.analyze(connection, space)
-        with engine.connect() as reading:
-            return [index.name for index in indexes.every(reading, space)]
+    return built
 
 
 def _unlike(found: list[Index], space: Space, options: Options) -> list[Index]:
@@ -66,7 +67,7 @@ def _replace(
     old: list[Index],
     found: list[Index],
     on_tuples: OnTuples | None,
-) -> None:
+) -> str:
     """The new one is built beside the old under another name, so that searches are never without an index."""
     name = indexes.name(space)
     new = next((index.name for index in found if index.predicate is None and index not in old), None)
@@ -80,6 +81,7 @@ def _replace(
         connection.execute(
             sql.SQL("ALTER INDEX {} RENAME TO {}").format(sql.Identifier("semsearch", new), sql.Identifier(name))
         )
+    return name
 
 
 def _reindex(address: Address, connection: Watched, space: Space, index: Index, on_tuples: OnTuples | None) -> None:

@@ -10,10 +10,12 @@ from sqlalchemy import ColumnElement, column
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from semsearch.errors import InvalidInput
-from semsearch.fields import Value
+from semsearch.fields import Value, describe
 from semsearch.store import indexes
 from semsearch.store.index_expressions import Quantization, indexed_expression, operator_class
 from semsearch.store.spaces import Space, field_columns, table
+
+PARAMETERS = {"hnsw": ("m", "ef_construction"), "ivfflat": ("lists",)}  # of the WITH clause, by kind
 
 _DIALECT = PGDialect(paramstyle="named")  # type: ignore[no-untyped-call]
 
@@ -56,7 +58,7 @@ def settled(space: Space, options: Options) -> tuple[Quantization, int]:
 
 def _check(name: str, value: int | None, lowest: int, highest: int) -> None:
     if value is not None and (type(value) is not int or not lowest <= value <= highest):
-        raise InvalidInput(f"{name} is a whole number from {lowest} to {highest}; got {value!r}.")
+        raise InvalidInput(f"{name} is a whole number from {lowest} to {highest}; got {describe(value)}.")
 
 
 def wished(space: Space) -> Options:

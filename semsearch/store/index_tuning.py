@@ -13,7 +13,8 @@ from typing import Any
 from sqlalchemy import Engine, func, select
 
 from semsearch.errors import InvalidInput, NotFound
-from semsearch.store import calibration, ground_truth, indexes, nearest
+from semsearch.fields import describe
+from semsearch.store import calibration, ground_truth, indexes, nearest, spaces
 from semsearch.store.calibration import TARGET, Calibration
 from semsearch.store.connection import EF_SEARCH
 from semsearch.store.ground_truth import Query
@@ -61,6 +62,7 @@ def measure(
         rows = indexes.rows(connection, space)
         now = connection.execute(select(func.now())).scalar_one()
         if index is None:
+            spaces.check_exists(connection, space)
             raise NotFound(f"collection {space.name!r} has no index, so every search is exact.")
         asked = ground_truth.asked(connection, space, MOST_QUERIES, filtered=False)
         queries = asked + ground_truth.stored(connection, space, MOST_QUERIES - len(asked))
@@ -88,7 +90,7 @@ def tune(
 ) -> Calibration:
     """Have searches reach this recall@10 from now on. Raises InvalidInput when the index cannot, NotFound without."""
     if not isinstance(target, int | float) or not 0 < target <= 1:
-        raise InvalidInput(f"recall is a number above 0, at most 1; got {target!r}.")
+        raise InvalidInput(f"recall is a number above 0, at most 1; got {describe(target)}.")
     measured = again_when_lost(searching, lambda: measure(searching, space, target=float(target), on_query=on_query))
     if not measured.reached:
         raise InvalidInput(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
+LONGEST_FLOAT = 308  # digits; PostgreSQL writes all of them out
 UNREADABLE = {"unreadable": "nested too deeply, or with a number of too many digits"}
 
 
@@ -15,9 +17,17 @@ def loads(data: bytes | str) -> Any:
     ({'a': [1]}, {'unreadable': 'nested too deeply, or with a number of too many digits'})
     """
     try:
-        return json.loads(data)
+        return json.loads(data, parse_float=_finite if len(data) > LONGEST_FLOAT else None)
     except (RecursionError, ValueError):
         return dict(UNREADABLE)
+
+
+def _finite(digits: str) -> float:
+    """Raises ValueError for what would be infinite, which JSON cannot say again."""
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError
+    return value
 
 
 class Written(dict[str, Any]):

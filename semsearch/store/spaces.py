@@ -277,9 +277,13 @@ def with_tasks(connection: Connection) -> list[str]:
 
 
 def check_language(connection: Connection, space: Space) -> None:
-    """Raise CollectionChanged when the full text was made anew since the collection was opened."""
-    held = select(collections.c.language).where(collections.c.id == space.collection_id)
-    if connection.execute(held).scalar_one_or_none() != space.language:
+    """Raise CollectionChanged when the full text was made anew since the collection was opened, NotFound when it is
+    not there any more.
+    """
+    held = connection.execute(select(collections.c.language).where(collections.c.id == space.collection_id)).first()
+    if held is None:
+        raise NotFound(f"collection {space.name!r} has been dropped.")
+    if held.language != space.language:
         raise CollectionChanged(f"the language of collection {space.name!r} was changed: open it again.")
 
 
@@ -289,6 +293,12 @@ def exists(connection: Connection, space: Space) -> bool:
         text("SELECT to_regclass(:table) IS NOT NULL"), {"table": f"semsearch.{space.table_name}"}
     )
     return bool(found.scalar_one())
+
+
+def check_exists(connection: Connection, space: Space) -> None:
+    """Raise NotFound when the collection has been dropped: then nothing is found, as in an empty one."""
+    if not exists(connection, space):
+        raise NotFound(f"collection {space.name!r} has been dropped.")
 
 
 def count(connection: Connection, space: Space) -> int:

@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection, text
 
 from semsearch.errors import InvalidInput
+from semsearch.fields import describe
 from semsearch.store.spaces import Space
 
 # The minute is computed in VALUES and not in DO UPDATE, where Citus takes no now().
@@ -55,7 +56,7 @@ BUDGET = text("SELECT token_budget FROM semsearch.collections WHERE id = :collec
 def check_budget(tokens: int | None) -> None:
     """Raise InvalidInput for what is no number of tokens."""
     if tokens is not None and (type(tokens) is not int or not 1 <= tokens < 2**63):
-        raise InvalidInput(f"a token budget is a whole number of tokens a day, at least 1; got {tokens!r}.")
+        raise InvalidInput(f"a token budget is a whole number of tokens a day, at least 1; got {describe(tokens)}.")
 
 
 # Locked, so that two workers never count on the same tokens; in a statement of its own, because the sum must see what

@@ -76,6 +76,22 @@ def test_options_that_make_no_sense_are_refused(cli: Cli, points: Collection, ar
     assert cli("index", *arguments, code=2).err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("advise", "points", "--rows", "5"), "are without a collection"),
+        (("advise", "points", "--distance", "cosine"), "are without a collection"),
+        (("create", "points", "--kind", "ivfflat", "--m", "5"), "m is for kind hnsw, and this index is ivfflat"),
+        (("create", "points", "--lists", "5"), "lists is for kind ivfflat, and this index is hnsw"),
+        (("rebuild", "points", "--lists", "5"), "lists is for kind ivfflat, and this index is hnsw"),
+    ],
+)
+def test_options_without_effect_are_refused(
+    cli: Cli, points: Collection, arguments: tuple[str, ...], said: str
+) -> None:
+    assert said in cli("index", *arguments, code=2).err
+
+
 # What the commands stand on
 
 

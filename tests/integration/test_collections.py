@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from pydantic import SecretStr
 
 import semsearch
 from semsearch import Document
+from semsearch.collection import Collection
 from semsearch.config import Settings
 from semsearch.database import Database
 from semsearch.errors import Conflict, DatabaseUnavailable, InvalidInput, ModelUnavailable, NotFound
@@ -160,6 +162,28 @@ def test_a_name_may_be_used_again(model_db: Database) -> None:
     with pytest.raises(NotFound, match="has been dropped"):
         old.put([Document("x", "old", embedding=[1, 2])])
     assert new.status().documents == 0
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda old: old.search("x", mode="text"),
+        lambda old: old.search(embedding=[1, 2]),
+        lambda old: old.documents(),
+        lambda old: old.failures(),
+        lambda old: old.indexes(),
+        lambda old: old.rebuild_index(),
+        lambda old: old.drop_index(),
+        lambda old: old.tune(),
+    ],
+    ids=["words", "search", "documents", "failures", "indexes", "rebuild", "drop", "tune"],
+)
+def test_a_dropped_collection_is_said_to_be(model_db: Database, use: Callable[[Collection], object]) -> None:
+    old = model_db.create_collection("a", dimensions=2)
+    model_db.drop_collection("a")
+    model_db.create_collection("a", dimensions=2)
+    with pytest.raises(NotFound, match="has been dropped"):
+        use(old)
 
 
 def test_what_depends_on_the_view_keeps_the_collection(model_db: Database, sql: Sql) -> None:

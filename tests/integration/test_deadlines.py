@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,13 @@ import psycopg
 import pytest
 
 import semsearch
-from semsearch import Document, retrieval
+from semsearch import Document, batching, retrieval, search
 from semsearch.collection import Collection
 from semsearch.database import Database
 from semsearch.errors import DeadlineExceeded, InvalidInput
+from semsearch.store.deadlines import Deadline
+from tests.integration.hands import Meanwhile, inputs
+from tests.provider import Provider
 
 ROWS = 400
 QUERY = np.ones(8, np.float32)
@@ -94,3 +98,102 @@ def test_an_empty_collection_answers_in_time(model_db: Database) -> None:
     collection = model_db.create_collection("empty", dimensions=8)
     assert len(collection.search(embedding=QUERY, deadline=60, partial=True)) == 0
     assert issubclass(DeadlineExceeded, semsearch.SemsearchError)
+
+
+# Between portions of what a model does
+
+OVER = 3600  # seconds; it is over when a test says so
+
+
+class Hourglass:
+    """Ends the deadlines of all searches that are under way."""
+
+    def __init__(self) -> None:
+        self.made: list[Deadline] = []
+
+    def deadline(self, seconds: float | None) -> Deadline:
+        self.made.append(Deadline(seconds))
+        return self.made[-1]
+
+    def run_out(self) -> None:
+        for deadline in self.made:
+            if deadline.seconds is not None:
+                deadline._ends = time.monotonic()
+
+
+@pytest.fixture
+def hourglass(monkeypatch: pytest.MonkeyPatch) -> Hourglass:
+    made = Hourglass()
+    monkeypatch.setattr(search, "Deadline", made.deadline)
+    return made
+
+
+class Reranker:
+    """Scores texts by the number in them, and the time is over after the first portion."""
+
+    def __init__(self, hourglass: Hourglass) -> None:
+        self.hourglass, self.portions = hourglass, 0
+
+    def scores(self, query: str, texts: Sequence[str]) -> Any:
+        self.portions += 1
+        self.hourglass.run_out()
+        return np.array([int(text.split()[1]) for text in texts], np.float32)
+
+
+@pytest.fixture
+def numbered(notes: Collection, hourglass: Hourglass) -> tuple[Collection, Reranker]:
+    """A collection of a hundred documents, each of one chunk with two sentences, and its reranker."""
+    notes.put(Document(f"n{at}", f"number {at} here. It is {at}.") for at in range(100))
+    reranker = Reranker(hourglass)
+    notes._searcher.refiner.reranker = lambda model: reranker  # type: ignore[assignment, return-value]
+    return notes, reranker
+
+
+def test_reranking_ends_with_the_deadline(numbered: tuple[Collection, Reranker]) -> None:
+    notes, reranker = numbered
+    with pytest.raises(DeadlineExceeded):
+        notes.search("x", rerank="any:one", candidates=100, deadline=OVER)
+    assert reranker.portions == 1
+
+
+@pytest.mark.parametrize("boosts", [(), [{"filter": {"year": 1}, "weight": 1}]])
+def test_of_what_was_not_reranked_the_best_come_behind(numbered: tuple[Collection, Reranker], boosts: Any) -> None:
+    notes, reranker = numbered
+    near = notes.search("x", top_k=100)
+    asked: dict[str, Any] = {"rerank": "any:one", "boosts": boosts, "deadline": OVER, "partial": True}
+    hits = notes.search("x", top_k=100, **asked)
+    assert (reranker.portions, len(hits), hits.complete, hits.next) == (1, 100, False, None)
+    scores = [hit.score for hit in hits[: batching.SLICE]]
+    assert scores == sorted((int(hit.document_id[1:]) for hit in near[: batching.SLICE]), reverse=True)
+    assert [hit.document_id for hit in hits[batching.SLICE :]] == [hit.document_id for hit in near[batching.SLICE :]]
+    assert {hit.score for hit in hits[batching.SLICE :]} == {None}
+
+
+def test_a_later_page_has_what_was_reranked_only(numbered: tuple[Collection, Reranker]) -> None:
+    notes, _ = numbered
+    first = notes.search("x", rerank="any:one", candidates=100)
+    asked: dict[str, Any] = {"rerank": "any:one", "candidates": 100, "deadline": OVER, "partial": True}
+    hits = notes.search("x", top_k=100, after=first.next, **asked)
+    assert not hits.complete
+    assert None not in {hit.score for hit in hits}
+    assert not {hit.document_id for hit in hits} & {hit.document_id for hit in first}
+
+
+def test_highlights_end_with_the_deadline(numbered: tuple[Collection, Reranker], hourglass: Hourglass) -> None:
+    notes, _ = numbered
+    refiner = notes._searcher.refiner
+    embedder = refiner.embedder()
+    refiner.embedder = lambda: Meanwhile(embedder, hourglass.run_out)  # type: ignore[assignment, return-value]
+    with pytest.raises(DeadlineExceeded):
+        notes.search("x", top_k=100, highlight=True, deadline=OVER)
+    hits = notes.search("x", top_k=100, highlight=True, deadline=OVER, partial=True)
+    assert (len(hits), hits.complete, {hit.highlight for hit in hits}) == (100, False, {None})
+    whole = notes.search("x", top_k=100, highlight=True)
+    assert whole.complete
+    assert None not in {hit.highlight for hit in whole}
+
+
+def test_many_queries_are_embedded_until_the_deadline(notes: Collection, provider: Provider) -> None:
+    with pytest.raises(DeadlineExceeded):
+        notes.search_many([f"question {at}" for at in range(100)], deadline=0.001)
+    assert len(inputs(provider)) <= batching.LARGEST

@@ -223,9 +223,9 @@ def test_words_need_a_language(model_db: Database) -> None:
 def test_scores_add_the_share_of_the_distance_and_of_the_words(fruit: Collection) -> None:
     query, every = "fig kiwi", by_meaning(fruit, 300)
     found, scores = lexemes(fruit, query), bm25("fig kiwi")
-    hits = hybrid(fruit, query, 300)
+    hits = hybrid(fruit, query, 300, depths=(300, 300))
     assert sorted(keys(hits)) == sorted(keys(every))
-    near = max(every[0].distance, fusion.LEAST_GAP * every[99].distance)
+    near = max(every[0].distance, fusion.LEAST_GAP * every[299].distance)
     for hit in hits:
         share = min(1, near / hit.distance)
         assert hit.score == pytest.approx(share * 2 / 3 + scores.get(hit.document_id, 0) / found.largest / 3)
@@ -233,14 +233,29 @@ def test_scores_add_the_share_of_the_distance_and_of_the_words(fruit: Collection
 
 
 def test_rrf_adds_the_weighted_reciprocal_ranks(fruit: Collection) -> None:
-    """Within the depths; what fills a longer answer adds nothing, and comes last, nearest first."""
-    expected: Counter[Key] = Counter(dict.fromkeys(keys(by_meaning(fruit, 80)), 0.0))  # type: ignore[arg-type]
+    expected: Counter[Key] = Counter()
     for weight, ranked in ((1, by_meaning(fruit, 20)), (3, by_words(fruit, "fig kiwi", 30))):
         for rank, key in enumerate(keys(ranked), 1):
             expected[key] += weight / (60 + rank)
-    hits = hybrid(fruit, "fig kiwi", 80, kind="rrf", weights=(1, 3), depths=(20, 30))
-    assert [hit.score for hit in hits] == pytest.approx(sorted(expected.values(), reverse=True)[:80])
+    hits = hybrid(fruit, "fig kiwi", len(expected), kind="rrf", weights=(1, 3), depths=(20, 30))
+    assert [hit.score for hit in hits] == pytest.approx(sorted(expected.values(), reverse=True))
     assert all(hit.score == pytest.approx(expected[key]) for key, hit in zip(keys(hits), hits, strict=True))
+
+
+@pytest.mark.parametrize("distance", ["cosine", "l2", "inner_product"])
+@pytest.mark.parametrize("kind", ["scores", "rrf"])
+def test_what_fills_a_longer_answer_comes_last_nearest_first(model_db: Database, kind: Any, distance: str) -> None:
+    collection = load(model_db, "filled", distance=distance)
+    options = {"kind": kind, "weights": WEIGHTS[kind], "depths": (20, 30)}
+    found = {*keys(by_meaning(collection, 20)), *keys(by_words(collection, "fig kiwi", 30))}
+    hits = hybrid(collection, "fig kiwi", 300, **options)
+    assert {*keys(hits)[: len(found)]} == found
+    assert keys(hits)[len(found) :] == [key for key in keys(by_meaning(collection, 300)) if key not in found]
+    assert hits == sorted(hits, key=lambda hit: -(hit.score or 0))
+    for limit in (1, 30, 60, 110):
+        shorter = hybrid(collection, "fig kiwi", limit, **options)
+        assert keys(shorter) == keys(hits)[:limit]
+        assert [hit.score for hit in shorter] == pytest.approx([hit.score for hit in hits[:limit]])
 
 
 def test_each_leg_goes_as_deep_as_it_was_told(fruit: Collection) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from semsearch import Document
 from semsearch.collection import Collection
 from semsearch.database import Database
 from semsearch.errors import InvalidInput, NotFound
@@ -50,6 +51,19 @@ def test_other_options_make_another_index_under_the_same_name(built: Collection)
     assert rebuild(built, Options(m=8, quantization="halfvec")) == [indexes.name(built.space)]
     (index,) = built.indexes()
     assert (index.quantization, index.settings["m"], index.serves) == ("halfvec", 8, True)
+
+
+def test_options_are_for_the_index_of_the_whole_collection(model_db: Database) -> None:
+    shared = model_db.create_collection("shared", dimensions=2, fields={"who": "text"}, tenant="who")
+    shared.put(Document(f"d{at}", "", {"who": "a"}, embedding=[1, at]) for at in range(9))
+    whole, own = indexes.name(shared.space), indexes.name(shared.space, "a")
+    for tenant in (None, "a"):
+        index_build.build(shared._pools.address, shared._pools.writing, shared.space, Options(tenant=tenant))
+    with pytest.raises(InvalidInput, match="create it anew"):
+        shared.rebuild_index(tenant="a", m=8)
+    assert shared.rebuild_index(quantization="halfvec") == [whole]
+    assert {index.name: index.quantization for index in shared.indexes()} == {whole: "halfvec", own: "none"}
+    assert set(shared.rebuild_index()) == {whole, own}
 
 
 def test_the_old_index_is_there_until_the_new_one_is_valid(

@@ -249,7 +249,7 @@ def test_facets_take_one_statement(engine: Engine, space: Space, statements: lis
         ([f"k{n}" for n in range(17)], 10, "facets are a list of at most 16 fields or keys"),
         (["lang", 5], 10, r"^facets\[1\]: keys are text; got the number 5"),
         (["a."], 10, r"^facets\[0\]: dots join the keys"),
-        (["lang"], 0, "a facet lists from 1 to 1000 values; got 0"),
+        (["lang"], 0, "a facet lists from 1 to 1000 values; got the number 0"),
         (["lang"], 1001, "a facet lists from 1 to 1000 values"),
         (["lang"], True, "a facet lists from 1 to 1000 values"),
     ],

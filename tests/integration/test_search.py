@@ -370,6 +370,13 @@ def test_a_filter_that_makes_no_sense_says_where(notes: Collection, filter: Any)
         notes.search(embedding=vector("x"), filter=filter)
 
 
+def test_a_key_that_is_no_text_is_refused_whatever_was_asked_before(notes: Collection) -> None:
+    notes.search(embedding=vector("x"), filter={"1": 3})
+    other: Any = {1: 3}
+    with pytest.raises(FilterError, match="keys are text"):
+        notes.search(embedding=vector("x"), filter=other)
+
+
 def test_without_a_model_a_text_cannot_be_asked(model_db: Database) -> None:
     collection = model_db.create_collection("given", dimensions=2)
     with pytest.raises(InvalidInput, match="search it by embedding"):

@@ -121,12 +121,14 @@ def token(text: str) -> str:
 @pytest.mark.parametrize(
     "plain",
     [
-        "[0.1,[],-100]",
-        "[0.1,[],1e400]",
-        "[NaN,[],5]",
-        '[1,[["a\\u0000b",0]],5]',
-        '[1,[["\\ud800",0]],5]',
-        "[1,[[1,2]],3]",
+        "[0.1,[],5,0.1]",
+        '[0.1,[["a",0]],-100,0.1]',
+        '[0.1,[["a",0]],1e400,0.1]',
+        '[0.1,[["a",0]],5,1e400]',
+        '[NaN,[["a",0]],5,0.1]',
+        '[1,[["a\\u0000b",0]],5,1]',
+        '[1,[["\\ud800",0]],5,1]',
+        "[1,[[1,2]],3,1]",
     ],
 )
 def test_a_page_that_was_made_up_is_refused(words: Collection, plain: str) -> None:
@@ -147,6 +149,12 @@ def test_a_page_that_was_made_up_is_refused(words: Collection, plain: str) -> No
         ({"min_score": 1}, "max_distance"),
         ({"per_document": True}, "per_document is a whole number"),
         ({"boosts": 5}, "boosts"),
+        ({"top_k": 10**5000}, "top_k is a whole number from 1 to 1000; got a number beyond 64 bits"),
+        ({"mode": "hybrid", "weights": (1e308, 1e308)}, "weights are two numbers from 0 to 1,000,000"),
+        ({"mode": "hybrid", "weights": (0, 0)}, "not both 0"),
+        ({"mode": "hybrid", "weights": (10**400, 1)}, "weights are two numbers"),
+        ({"mode": "hybrid", "min_score": 10**400}, "min_score is a number"),
+        *(({name: 10**400}, f"{name} is a number") for name in ("max_distance", "deadline", "diversity")),
     ],
 )
 def test_options_that_make_no_sense_are_refused(words: Collection, options: dict[str, Any], said: str) -> None:
@@ -181,6 +189,15 @@ def test_thresholds_fetch_no_more_than_they_let_through(words: Collection) -> No
     hits = words.search(embedding=QUERY, per_document=1, top_k=30, max_distance=nearest)
     assert 0 < len(hits) < 30
     assert hits.next is None
+
+
+def test_numbers_of_any_length_are_refused(words: Collection) -> None:
+    with pytest.raises(InvalidInput, match="m is a whole number from 2 to 100; got a number beyond 64 bits"):
+        words.create_index(m=10**5000)
+    with pytest.raises(InvalidInput, match="deadline is a number"):
+        words.facets(["x"], deadline=10**400)
+    with pytest.raises(InvalidInput, match="a facet lists from 1"):
+        words.facets(["x"], limit=10**5000)
 
 
 def test_an_index_option_that_does_not_exist_is_refused(words: Collection) -> None:

@@ -100,7 +100,7 @@ class Lang(str, enum.Enum):  # noqa: UP042 - its str() is "Lang.EN"
         (Lang.EN, "en"),
         (enum.IntEnum("Year", {"NOW": 2024}).NOW, 2024),
         (2**63 - 1, 2**63 - 1),
-        (-(2**63) + 1, -(2**63) + 1),
+        (-(2**63), -(2**63)),
         ("ä" * 512, "ä" * 512),
     ],
 )
@@ -185,7 +185,7 @@ def nested(depth: int) -> dict[str, Any]:
         ({"a": {"$nin": [1, [2]]}}, "$.a.$nin[1]", "it takes one value; got a list."),
         ({"a": {"$in": [0] * 257}}, "$.a.$in", "it takes at most 256 values; got 257."),
         ({"a": 2**63}, "$.a", "an integer has at most 64 bits; got a number beyond 64 bits."),
-        ({"a": -(2**63)}, "$.a", "an integer has at most 64 bits"),
+        ({"a": -(2**63) - 1}, "$.a", "an integer has at most 64 bits"),
         ({"a": 10**5000}, "$.a", "an integer has at most 64 bits"),
         ({"a": float("nan")}, "$.a", "a number is finite, and an integer has at most 64 bits; got the number nan."),
         ({"a": {"$lt": float("inf")}}, "$.a.$lt", "got the number inf."),

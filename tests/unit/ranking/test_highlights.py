@@ -31,7 +31,7 @@ def shown(texts: Sequence[str], spans: Sequence[tuple[int, int]]) -> list[str]:
 
 
 def find(query: Sequence[float], texts: Sequence[str], embedder: Any) -> list[str]:
-    return shown(texts, best(np.array(query, np.float32), texts, embedder))
+    return shown(texts, best(np.array(query, np.float32), texts, embedder.embed_documents))
 
 
 def test_the_sentence_nearest_in_meaning_is_found_in_each_text_with_one_call() -> None:
@@ -50,7 +50,7 @@ def test_a_text_of_one_sentence_needs_no_call() -> None:
 
 
 def test_a_text_of_white_space_is_shown_whole() -> None:
-    assert best(np.zeros(3, np.float32), ["  "], Counting()) == [(0, 2)]  # type: ignore[arg-type]
+    assert best(np.zeros(3, np.float32), ["  "], Counting().embed_documents) == [(0, 2)]
     assert best_by_words("x", ["  "]) == [(0, 2)]
 
 
