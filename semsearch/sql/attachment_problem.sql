@@ -13,6 +13,7 @@ DECLARE
         WHERE p.oid = to_regprocedure(format('semsearch_attached.lock_%s(text[])', collection_id)) AND p.prosecdef
           AND p.proconfig = '{"search_path=pg_catalog, pg_temp"}'
     );
+    definer name;
     problem text;
 BEGIN
     SELECT c.attachment INTO attachment FROM semsearch.collections c WHERE c.id = collection_id;
@@ -49,6 +50,19 @@ BEGIN
         RETURN problem;
     ELSIF watched IS DISTINCT FROM source THEN
         RETURN format('%s has lost its triggers, as a table that was replaced has: attach it again', full_name);
+    END IF;
+    definer := (
+        SELECT pg_get_userbyid(p.proowner) FROM pg_proc p
+        WHERE p.oid = to_regprocedure(format('semsearch_attached.enqueue_%s()', collection_id))
+    );
+    IF NOT has_schema_privilege(definer, 'semsearch', 'USAGE')
+        OR NOT has_table_privilege(definer, 'semsearch.tasks', 'INSERT')
+        OR NOT has_sequence_privilege(definer, 'semsearch.task_version', 'USAGE')
+    THEN  -- as the trigger asks itself
+        RETURN format(
+            'role %1$I, as which the triggers of %2$s run, may not write tasks, so changes go unseen: '
+            'GRANT semsearch_admin TO %1$I, or detach the collection and attach it as another role', definer, full_name
+        );
     ELSIF ARRAY(SELECT semsearch.key_type(source, id) FROM unnest(ids) WITH ORDINALITY AS u (id, place) ORDER BY place)
             <> ARRAY(SELECT jsonb_array_elements_text(attachment -> 'id_types')) THEN
         RETURN format('the key of %s is of another type now: attach it again', full_name);

@@ -13,6 +13,9 @@ BEGIN
         RETURN format('collection %L has documents of its own: attach a new one', collection.name);
     ELSIF EXISTS (SELECT FROM semsearch.spaces s WHERE s.collection_id = collection.id AND s.state = 'live' AND s.model IS NULL) THEN
         RETURN format('collection %L has no model, and a table brings no embeddings: attach one that has', collection.name);
+    ELSIF NOT attachment -> 'metadata' ? collection.tenant THEN
+        RETURN format('collection %L has tenants: name the column %L among the metadata, which says whose a row is',
+                      collection.name, collection.tenant);
     END IF;
     RETURN NULL;
 END $$;

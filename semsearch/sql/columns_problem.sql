@@ -8,6 +8,9 @@ DECLARE
     wrong text;
     uniques text[];
 BEGIN
+    IF array_position(ids || columns, NULL) IS NOT NULL THEN
+        RETURN format('a name of a column is NULL: name columns of %s, which has %s', source, array_to_string(there, ', '));
+    END IF;
     SELECT c INTO wrong FROM unnest(ids || columns) AS c WHERE c <> ALL (there) LIMIT 1;
     IF wrong IS NOT NULL THEN
         RETURN format('%s has no column %I: it has %s', source, wrong, array_to_string(there, ', '));

@@ -8,6 +8,7 @@ DECLARE
     watched regclass;
     name text;
     made regprocedure;
+    patience text := current_setting('lock_timeout');
 BEGIN
     SELECT * INTO target FROM semsearch.collections c WHERE c.name = detach.collection FOR UPDATE;
     IF NOT FOUND THEN
@@ -24,7 +25,13 @@ BEGIN
           AND t.tgfoid IN (SELECT f.oid FROM pg_proc f WHERE f.pronamespace = ANY (made_in))
         ORDER BY 1
     LOOP
-        PERFORM semsearch.lock_table(watched, 'ACCESS EXCLUSIVE');
+        BEGIN
+            PERFORM semsearch.lock_table(watched, 'ACCESS EXCLUSIVE');
+        EXCEPTION WHEN insufficient_privilege THEN
+            -- The owner of the functions' schema may have no right to a table that somebody else attached. To drop the
+            -- triggers, which locks it too, takes none: it must only not hold up others for long.
+            PERFORM set_config('lock_timeout', '1s', true);
+        END;
     END LOOP;
     PERFORM semsearch.grant_source(target.id, semsearch.attached_table(target.attachment), '{}');
     -- The triggers go with their functions: to drop them by name one must own the table.
@@ -34,6 +41,7 @@ BEGIN
     LOOP
         EXECUTE format('DROP FUNCTION %s CASCADE', made);
     END LOOP;
+    PERFORM set_config('lock_timeout', patience, true);
     UPDATE semsearch.collections c
     SET attachment = NULL, source = 'documents', state = 'active', reason = NULL, blocked_at = NULL
     WHERE c.id = target.id;

@@ -4,7 +4,8 @@ CREATE OR REPLACE PROCEDURE semsearch.embed(collection text, query text, timeout
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    deadline pg_catalog.timestamptz := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) timeout;
+    longest pg_catalog.interval := '1 year';
+    deadline pg_catalog.timestamptz;
     pause pg_catalog.float8 := 0.001;
     seen pg_catalog.record;
     hint pg_catalog.text;
@@ -12,9 +13,12 @@ BEGIN
     IF semsearch.query_embedding(collection, query) IS NOT NULL THEN
         PERFORM semsearch.keep_embedding(collection, query);
         RETURN;
-    ELSIF deadline IS NULL OR timeout OPERATOR(pg_catalog.<) '0 s'::pg_catalog.interval THEN
+    ELSIF timeout IS NULL OR timeout OPERATOR(pg_catalog.<) '0 s'::pg_catalog.interval THEN
         RAISE EXCEPTION 'the timeout is not a length of time: %', timeout USING ERRCODE = 'invalid_parameter_value';
+    ELSIF timeout OPERATOR(pg_catalog.>) longest THEN  -- with more there may be no such moment
+        RAISE EXCEPTION 'the timeout is longer than %: %', longest, timeout USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    deadline := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) timeout;
     CALL semsearch.require_no_transaction_block();
     PERFORM semsearch.request_embedding(collection, query);
     COMMIT;

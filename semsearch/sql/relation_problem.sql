@@ -21,7 +21,7 @@ BEGIN
         WHEN NOT has_schema_privilege(relation.relnamespace, 'USAGE') THEN
             RETURN format(
                 'role %I may not use the schema of %s: GRANT USAGE ON SCHEMA %I TO %I', current_user, source,
-                relation.relnamespace::regnamespace::name, current_user
+                (SELECT nspname FROM pg_namespace WHERE oid = relation.relnamespace), current_user
             );
         WHEN NOT has_any_column_privilege(source, 'SELECT') THEN
             RETURN format('role %I may not read %s: GRANT SELECT ON %s TO %I', current_user, source, source, current_user);

@@ -23,7 +23,7 @@ BEGIN
         '               ORDER BY w.rank LIMIT 3)'
         ') n', words
     ) INTO near USING wanted;
-    RAISE EXCEPTION 'word model % does not know the word %', quote_literal(found.name), quote_nullable(wanted)
+    RAISE EXCEPTION 'word model % does not know the word %', quote_literal(found.name), quote_nullable(left(wanted, 80))
         USING ERRCODE = 'no_data_found', HINT = coalesce('Near it are: ' || near || '.', 'No near word was found.');
 END $$;
 COMMENT ON FUNCTION semsearch.word_vector(text, text) IS

@@ -43,6 +43,11 @@ def reason(error: Exception) -> BaseException:
     return error.orig or error if isinstance(error, DBAPIError) else error
 
 
+def sentence(error: Exception) -> str:
+    """What the database said, without a full stop."""
+    return _sentence(reason(error))
+
+
 def is_lost(error: Exception) -> bool:
     """Whether the connection is gone: cut, or ended by the server (57P01 to 57P05, 08xxx, 25P03, 25P04)."""
     cause = reason(error)
@@ -69,6 +74,12 @@ def is_away(error: Exception) -> bool:
         return False
     full = getattr(reason(cause), "sqlstate", None) == "53300"
     return (full or is_lost(cause)) and not _REFUSED.search(str(cause))
+
+
+def refusal(error: Exception) -> str | None:
+    """What the role may not do, as PostgreSQL says it; None when something else went wrong."""
+    cause = reason(error)
+    return _sentence(cause) if isinstance(cause, errors.InsufficientPrivilege) else None
 
 
 def is_from_database(error: Exception) -> bool:

@@ -6,12 +6,10 @@ key of several columns is the text of a JSON array of their texts, `["7", "en"]`
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, TypeVar
 
 from psycopg import errors
 from sqlalchemy import (
@@ -37,12 +35,12 @@ from sqlalchemy import (
     true,
     tuple_,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, INTEGER, JSONB, TEXT, UUID
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, INTEGER, JSONB, TEXT
+from sqlalchemy.exc import DBAPIError
 
 from semsearch.errors import InvalidInput
-from semsearch.records import Document
-from semsearch.store import complaints
+from semsearch.records import MAX_TITLE, Document
+from semsearch.store import complaints, row_keys
 from semsearch.store.documents import any_of
 from semsearch.store.json_values import Written, loads
 from semsearch.store.schema import documents, tasks
@@ -59,6 +57,8 @@ READING = (
 )
 
 
+T = TypeVar("T")
+Reading = Callable[[Sequence[str]], list[T]]
 Owner = Mapping[str, str]  # the field of the tenants, with the tenant's name
 
 
@@ -99,10 +99,14 @@ class _Rows:
 
 
 def sizes(connection: Connection, space: Space, ids: Sequence[str]) -> dict[str, int]:
-    """The bytes of text of those documents that exist."""
+    """The bytes of text of those documents that exist; 0 for a row that cannot be read."""
+    return dict(_apart(connection, space, ids, partial(_sizes, connection, space), lambda id, _: (id, 0)))
+
+
+def _sizes(connection: Connection, space: Space, ids: Sequence[str]) -> list[tuple[str, int]]:
     rows, given = _rows(space), _given(space, ids)
     found = select(given.c.id, rows.bytes.label("bytes")).join_from(given, rows.table, _same(rows, given))
-    return {row.id: row.bytes for row in _run(connection, space, found)}
+    return [(row.id, row.bytes) for row in _run(connection, space, found)]
 
 
 def read(connection: Connection, space: Space, ids: Sequence[str]) -> list[Found]:
@@ -110,10 +114,11 @@ def read(connection: Connection, space: Space, ids: Sequence[str]) -> list[Found
 
     Hence in one snapshot: versions and text read one after the other were stale in 43 of 115 checks.
     """
+    return _apart(connection, space, ids, partial(_read, connection, space), partial(_refused, connection, space))
+
+
+def _read(connection: Connection, space: Space, ids: Sequence[str]) -> list[Found]:
     rows, given = _rows(space), _given(space, ids)
-    waiting = select(tasks.c.version).where(
-        tasks.c.collection_id == space.collection_id, tasks.c.document_id == given.c.id
-    )
     found = select(
         given.c.id,
         rows.key[0].is_not(None).label("present"),
@@ -122,7 +127,7 @@ def read(connection: Connection, space: Space, ids: Sequence[str]) -> list[Found
         case((rows.bytes <= MAX_TEXT_BYTES, rows.text), else_="").label("text"),
         rows.format.label("format"),
         cast(rows.metadata, Text).label("metadata"),
-        func.array(waiting.scalar_subquery(), type_=ARRAY(BIGINT)).label("versions"),
+        _versions(space, given),
     ).join_from(given, rows.table, _same(rows, given), isouter=True)
     return [
         Found(
@@ -133,6 +138,42 @@ def read(connection: Connection, space: Space, ids: Sequence[str]) -> list[Found
         )
         for row in _run(connection, space, found)
     ]
+
+
+def _refused(connection: Connection, space: Space, id: str, error: Exception) -> Found:
+    """A row that cannot be read, by its key alone."""
+    rows, given = _rows(space), _given(space, [id])
+    found = select(rows.key[0].is_not(None).label("present"), _versions(space, given))
+    row = _run(connection, space, found.join_from(given, rows.table, _same(rows, given), isouter=True)).one()
+    refusal = f"its row cannot be read: {complaints.sentence(error)}" if row.present else None
+    return Found(id, Document(id, "") if row.present else None, tuple(row.versions), refusal)
+
+
+def _versions(space: Space, given: TableValuedAlias) -> ColumnElement[Any]:
+    ours = (tasks.c.collection_id == space.collection_id) & (tasks.c.document_id == given.c.id)
+    waiting = select(tasks.c.version).where(ours)
+    return func.array(waiting.scalar_subquery(), type_=ARRAY(BIGINT)).label("versions")
+
+
+def _apart(
+    connection: Connection, space: Space, ids: Sequence[str], read: Reading[T], refused: Callable[[str, Exception], T]
+) -> list[T]:
+    """What is read of these documents; in halves, down to the row at fault, where one of a user's table raises.
+
+    A virtual column can, as long as the row is there: it is computed whenever it is read.
+    """
+    if space.attachment is None:
+        return read(ids)
+    try:
+        with connection.begin_nested():
+            return read(ids)
+    except DBAPIError as error:
+        if not complaints.blames_data(error):
+            raise
+        if len(ids) == 1:
+            return [refused(ids[0], error)]
+    half = len(ids) // 2
+    return [one for part in (ids[:half], ids[half:]) for one in _apart(connection, space, part, read, refused)]
 
 
 def lock(connection: Connection, space: Space, ids: Sequence[str]) -> set[str]:
@@ -155,7 +196,7 @@ def lock(connection: Connection, space: Space, ids: Sequence[str]) -> set[str]:
 
 def _lock_attached(connection: Connection, space: Space, attachment: Attachment, ids: Sequence[str]) -> set[str]:
     """By a function of whoever attached the table: a lock takes the right to change the row, which we need not have."""
-    possible = bindparam("ids", [id for id in ids if _key(attachment, id)], type_=ARRAY(TEXT))
+    possible = bindparam("ids", [id for id in ids if row_keys.parse(attachment, id)], type_=ARRAY(TEXT))
     statement = text("SELECT semsearch.lock_documents(CAST(:collection_id AS integer), :ids)")
     found = _run(connection, space, statement.bindparams(possible, collection_id=space.collection_id))
     return set(found.scalars())
@@ -201,7 +242,7 @@ def owned(connection: Connection, space: Space, owner: Owner | None, ids: Sequen
 def _after(space: Space, rows: _Rows, found: Select[Any], after: str | None) -> Select[Any]:
     if after is None:
         return found
-    values = _key(space.attachment, after) if space.attachment else (after,)
+    values = row_keys.parse(space.attachment, after) if space.attachment else (after,)
     if values is None:
         raise InvalidInput(f"document id {after!r:.80} is not a key of {space.name!r}.")
     return found.where(tuple_(*rows.key) > tuple_(*values, types=[part.type for part in rows.key]))
@@ -258,7 +299,7 @@ def _rows(space: Space) -> _Rows:
 
 def _attached(attachment: Attachment) -> _Rows:
     others = {*attachment.texts, *attachment.metadata, *filter(None, [attachment.title])} - {*attachment.ids}
-    keys = [column(name, TYPES[kind]) for name, kind in zip(attachment.ids, attachment.id_types, strict=True)]
+    keys = [column(name, row_keys.TYPES[kind]) for name, kind in zip(attachment.ids, attachment.id_types, strict=True)]
     rows = table(attachment.table, *keys, *map(column, sorted(others)), schema=attachment.schema).alias("d")
     key = tuple(rows.c[name] for name in attachment.ids)
     id = cast(key[0], Text) if len(key) == 1 else cast(func.jsonb_build_array(*(cast(k, Text) for k in key)), Text)
@@ -269,7 +310,7 @@ def _attached(attachment: Attachment) -> _Rows:
         _is_id(id) if "text" in attachment.id_types else true(),
         key,
         id,
-        func.nullif(cast(rows.c[attachment.title], Text), "") if attachment.title else null(),
+        func.nullif(func.left(cast(rows.c[attachment.title], Text), MAX_TITLE), "") if attachment.title else null(),
         body,
         func.octet_length(body) if len(parts) > 1 else func.coalesce(func.octet_length(parts[0]), 0),
         literal("text"),
@@ -287,12 +328,12 @@ def _is_id(id: ColumnElement[str]) -> ColumnElement[bool]:
 def _given(space: Space, ids: Sequence[str]) -> TableValuedAlias:
     """The ids as a table u (id, key_0, key_1 ...); keys are null where the id cannot be one of this source's."""
     if space.attachment is None:
-        keys, types = [list(ids)], [TYPES["text"]]
+        keys, types = [list(ids)], [row_keys.TYPES["text"]]
     else:
         attachment = space.attachment
-        parsed = [_key(attachment, id) or (None,) * len(attachment.ids) for id in ids]
+        parsed = [row_keys.parse(attachment, id) or (None,) * len(attachment.ids) for id in ids]
         keys = [list(values) for values in zip(*parsed, strict=True)] if parsed else [[] for _ in attachment.ids]
-        types = [TYPES[kind] for kind in attachment.id_types]
+        types = [row_keys.TYPES[kind] for kind in attachment.id_types]
     arrays = [bindparam(None, values, type_=ARRAY(type)) for values, type in zip(keys, types, strict=True)]
     columns = [column(f"key_{number}", type) for number, type in enumerate(types)]
     every = func.unnest(bindparam(None, list(ids), type_=ARRAY(TEXT)), *arrays)
@@ -302,43 +343,6 @@ def _given(space: Space, ids: Sequence[str]) -> TableValuedAlias:
 def _same(rows: _Rows, given: TableValuedAlias) -> ColumnElement[bool]:
     wanted = [given.c[f"key_{number}"] for number in range(len(rows.key))]
     # A collation may hold different keys for equal; two rows cannot have them, but an id may not find another's row.
-    exact = [cast(key, Text).collate("C") == id for key, id in zip(rows.key, wanted, strict=True) if _is_text(key)]
-    return and_(rows.ours, *(key == id for key, id in zip(rows.key, wanted, strict=True)), *exact)
-
-
-def _is_text(key: ColumnElement[Any]) -> bool:
-    return isinstance(key.type, Text)
-
-
-def _key(attachment: Attachment, id: str) -> tuple[Any, ...] | None:
-    """The values of the key that an id stands for; None when no row can have it."""
-    kinds = attachment.id_types
-    values = [id] if len(kinds) == 1 else _array(id)
-    if len(values) != len(kinds):
-        return None
-    parsed = [PARSERS[kind](value) for kind, value in zip(kinds, values, strict=True)]
-    return None if None in parsed else tuple(parsed)
-
-
-def _array(id: str) -> list[str]:
-    """The texts in a JSON array, written as PostgreSQL writes it; nothing for anything else."""
-    try:
-        found = json.loads(id)
-    except ValueError:
-        return []
-    if not isinstance(found, list) or not all(isinstance(value, str) for value in found):
-        return []
-    return found if json.dumps(found, ensure_ascii=False) == id else []
-
-
-def _whole_number(value: str) -> int | None:
-    return int(value) if re.fullmatch("0|-?[1-9][0-9]{0,18}", value) and -(2**63) <= int(value) < 2**63 else None
-
-
-def _uuid(value: str) -> str | None:
-    return value if re.fullmatch("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", value) else None
-
-
-# What a key is looked up by: a comparison of bigint with an integer or smallint column uses its index, too.
-TYPES: dict[str, TypeEngine[Any]] = {"bigint": BIGINT(), "uuid": UUID(as_uuid=False), "text": TEXT()}
-PARSERS: dict[str, Callable[[str], Any]] = {"bigint": _whole_number, "uuid": _uuid, "text": str}
+    pairs = list(zip(rows.key, wanted, strict=True))
+    exact = [cast(key, Text).collate("C") == id for key, id in pairs if isinstance(key.type, Text)]
+    return and_(rows.ours, *(key == id for key, id in pairs), *exact)

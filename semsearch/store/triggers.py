@@ -25,11 +25,18 @@ class Wrong:
 
 
 # A partition has each of its table's row triggers as its own, which can be disabled alone; those for TRUNCATE it does
-# not inherit.
+# not inherit. By the catalog, for to_regclass fails whoever has no right to use the schema.
 THERE = text("""
+WITH source AS (
+    SELECT c.oid FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace
+    WHERE s.nspname = :schema AND c.relname = :table
+)
 SELECT n.name, format('%I.%I', s.nspname, c.relname) AS table, quote_ident(n.name) AS quoted,
        t.oid IS NOT NULL AS there
-FROM (SELECT to_regclass(:table) AS relation UNION SELECT relid FROM pg_partition_tree(to_regclass(:table))) AS member
+FROM (
+    SELECT oid AS relation FROM source
+    UNION SELECT p.relid FROM source CROSS JOIN pg_partition_tree(source.oid) p
+) AS member
 JOIN pg_class c ON c.oid = member.relation
 JOIN pg_namespace s ON s.oid = c.relnamespace
 CROSS JOIN unnest(:names) AS n (name)
@@ -41,24 +48,24 @@ ORDER BY 2, 1
 
 def wrong(connection: Connection, space: Space) -> list[Wrong]:
     """The triggers of the collection's source that are missing or disabled."""
-    table, names, remedy = _expected(space)
+    schema, table, names, remedy = _expected(space)
     bound = THERE.bindparams(bindparam("names", names, type_=ARRAY(TEXT)))
     return [
         Wrong(row.name, row.table, "disabled", f"ALTER TABLE {row.table} ENABLE TRIGGER {row.quoted}")
         if row.there
         else Wrong(row.name, row.table, "missing", remedy)
-        for row in connection.execute(bound, {"table": table})
+        for row in connection.execute(bound, {"schema": schema, "table": table})
     ]
 
 
-def _expected(space: Space) -> tuple[str, list[str], str]:
-    """The table, the names of its triggers, and what makes those that are missing."""
+def _expected(space: Space) -> tuple[str, str, list[str], str]:
+    """The schema and the table, the names of its triggers, and what makes those that are missing."""
     if space.attachment is None:
-        return "semsearch.documents", _own(), "semsearch migrate"
-    table, number = f"{_quoted(space.attachment.schema)}.{_quoted(space.attachment.table)}", space.collection_id
+        return "semsearch", "documents", _own(), "semsearch migrate"
+    schema, table, number = space.attachment.schema, space.attachment.table, space.collection_id
     names = [f"semsearch_enqueue_{number}", f"semsearch_enqueue_all_{number}"]
-    literal = "'" + table.replace("'", "''") + "'"
-    return table, names, f"SELECT semsearch.create_attached_triggers({number}, {literal})"
+    literal = "'" + f"{_quoted(schema)}.{_quoted(table)}".replace("'", "''") + "'"
+    return schema, table, names, f"SELECT semsearch.create_attached_triggers({number}, {literal})"
 
 
 def _quoted(name: str) -> str:

@@ -32,7 +32,7 @@ from semsearch.store import blocking, leases
 from semsearch.store.spaces import Space
 from semsearch.worker.events import tell, unforeseen, warn
 from semsearch.worker.outage import Outage
-from semsearch.worker.trouble import concerns_database, is_conflict, meaning, sentence
+from semsearch.worker.trouble import cause, concerns_database, is_conflict, meaning, sentence
 
 LONGEST_PAUSE = 60.0  # seconds, unless the provider asks for more
 LONGEST_ASKED = 3600.0
@@ -224,7 +224,7 @@ class Group:
             self._refused[_key(road.space)] = error, time.monotonic()
             served = [one.space for one in list(self._collections.values())]
             blocked += [one for one in served if _key(one) == _key(road.space) and one.id != road.space.id]
-        reason = str(error) if isinstance(error, SemsearchError) else f"unexpected {type(error).__name__}: see the log."
+        reason = cause(error)
         for space in blocked:
             self._collections.pop(space.collection_id, None)
             with road.engine.begin() as connection:

@@ -30,12 +30,12 @@ from semsearch.store import (
 )
 from semsearch.store.complaints import translated
 from semsearch.store.spaces import Space
-from semsearch.worker.events import tell, warn
+from semsearch.worker.events import tell, unforeseen, warn
 from semsearch.worker.group import ASIDE, Group, Shift
 from semsearch.worker.metrics import Metrics
 from semsearch.worker.options import Options
 from semsearch.worker.outage import Outage
-from semsearch.worker.trouble import concerns_database, is_conflict, meaning
+from semsearch.worker.trouble import cause, concerns_database, is_conflict, meaning
 from semsearch.worker.upkeep import Upkeep
 
 SHORTEST, LONGEST = 0.05, 2.0  # seconds between looks: soon after something was done, seldom while nothing happens
@@ -174,13 +174,16 @@ class Supervisor:
                 self._locked[space.collection_id] = time.monotonic() + ASIDE
                 return True
             meant = meaning(error, self._engine, space)
-            if not isinstance(meant, Conflict):
+            if isinstance(meant, Conflict):
+                self._drifted.add(space.collection_id)
+            elif isinstance(error, SchemaMismatch) or concerns_database(error):
                 raise
-            self._block(space, str(meant))
+            else:  # the others have nothing to do with it
+                unforeseen(error, collection=space.name)
+            self._block(space, cause(meant))
             return False
 
     def _block(self, space: Space, reason: str) -> None:
-        self._drifted.add(space.collection_id)
         with self._engine.begin() as connection:
             if blocking.block(connection, space, reason):
                 warn("blocked", collection=space.name, reason=reason)
@@ -205,6 +208,7 @@ class Supervisor:
         for space in self._every(lambda one: one.attachment is not None):
             with suppress(NotFound):
                 if problem := self._problem(space):
+                    self._drifted.add(space.collection_id)
                     self._block(space, problem)
                 elif space.collection_id in self._drifted:
                     self._drifted.discard(space.collection_id)

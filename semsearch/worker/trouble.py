@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from semsearch.errors import Conflict, DatabaseUnavailable, NotFound, SchemaMismatch
+from semsearch.errors import Conflict, DatabaseUnavailable, NotFound, SchemaMismatch, SemsearchError
 from semsearch.store import complaints, source
 from semsearch.store.spaces import Space
 from semsearch.store.transactions import CONFLICTS
@@ -26,10 +26,15 @@ def sentence(error: Exception) -> str:
     return str(complaints.translate(error) if complaints.is_from_database(error) else error)
 
 
+def cause(error: Exception) -> str:
+    """Why a collection is blocked, for people."""
+    return str(error) if isinstance(error, SemsearchError) else f"unexpected {type(error).__name__}: see the log."
+
+
 def meaning(error: Exception, engine: Engine, space: Space) -> Exception:
     """What an error met while working on a collection means.
 
-    NotFound: the collection has been dropped; Conflict: its table or our rights to it are not what they were;
+    NotFound: the collection has been dropped; Conflict: its table, our rights to it or its data keep us from it;
     SchemaMismatch: this program is too old. Anything else stays what it is: the database must be waited for.
     """
     if not complaints.is_from_database(error) or complaints.is_lost(error):
@@ -45,7 +50,8 @@ def meaning(error: Exception, engine: Engine, space: Space) -> Exception:
         if problem:
             return Conflict(problem)
     meant = complaints.translate(error)
-    refused = (getattr(complaints.reason(error), "sqlstate", None) or "").startswith("42")
+    state = getattr(complaints.reason(error), "sqlstate", None) or ""
+    refused = state.startswith("42") or complaints.blames_data(error)
     if isinstance(meant, NotFound) or (isinstance(meant, SchemaMismatch) and space.attachment is None):
         return meant
     return Conflict(str(meant)) if refused else error

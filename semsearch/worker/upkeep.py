@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 
 from semsearch.collection import Collection
+from semsearch.errors import NotFound
 from semsearch.worker.events import tell, unforeseen, warn
 from semsearch.worker.trouble import concerns_database, sentence
 
@@ -61,6 +62,8 @@ class Upkeep:
                 return
             if collection.tend(chunks):
                 tell("index_built", collection=collection.name)
+        except NotFound:
+            return  # dropped meanwhile
         except Exception as error:
             if concerns_database(error):
                 warn("not_tended", collection=collection.name, reason=sentence(error))

@@ -14,6 +14,7 @@ from semsearch.errors import InvalidInput, NotFound
 from semsearch.store import source
 from tests.integration.attaching import attach, tasks
 from tests.integration.hands import MODEL, inputs, searchable
+from tests.integration.working import run
 from tests.provider import Provider
 
 Sql = psycopg.Connection[Any]
@@ -50,8 +51,10 @@ def test_columns_of_text_are_joined_by_a_blank_line_without_those_that_are_null(
 
 
 def test_the_title_is_embedded_in_front_of_every_chunk(model_db: Database, articles: Sql, provider: Provider) -> None:
-    attach(model_db, title="title")
+    handbook = attach(model_db, title="title")
     assert "One\nthe first" in inputs(provider)
+    articles.execute("UPDATE shop.articles SET title = repeat('T', 1001) WHERE id = 1")
+    assert handbook.get("1").title == "T" * 1000
 
 
 @pytest.mark.parametrize(
@@ -191,6 +194,41 @@ def test_a_virtual_column_is_text_too(model_db: Database, shop: Sql) -> None:
     shop.execute("UPDATE shop.t SET name = 'loud'")
     handbook.work()
     assert searchable(handbook) == {"1": ["LOUD"]}
+
+
+def test_a_row_that_cannot_be_read_holds_up_no_other(model_db: Database, shop: Sql) -> None:
+    if shop.info.server_version < 180000:
+        pytest.skip("virtual columns came with PostgreSQL 18")
+    shop.execute(
+        "CREATE TABLE shop.t (id int PRIMARY KEY, body text, v text GENERATED ALWAYS AS ((10 / (id - 3))::text))"
+    )
+    shop.execute("INSERT INTO shop.t SELECT n, 'row ' || n FROM generate_series(1, 6) n")
+    handbook = attach(model_db, "shop.t", text=["body", "v"], wait=False)
+    run(model_db)
+    assert list(searchable(handbook)) == ["1", "2", "4", "5", "6"]
+    assert [(failure.document_id, failure.reason) for failure in handbook.failures()] == [
+        ("3", "its row cannot be read: division by zero")
+    ]
+    with pytest.raises(InvalidInput, match="document '3' cannot be read: its row cannot be read: division by zero"):
+        handbook.get("3")
+    verified = handbook.verify()
+    assert (verified.clean, verified.documents) == (True, 6)
+    shop.execute("UPDATE shop.t SET id = 7 WHERE id = 3")
+    handbook.work()
+    assert (searchable(handbook)["7"], handbook.status().failed) == (["row 3\n\n2"], 0)
+
+
+@pytest.mark.parametrize("schema", ["Sales", "order"])
+def test_a_schema_whose_name_needs_quotes(model_db: Database, articles: Sql, schema: str) -> None:
+    articles.execute(f'CREATE SCHEMA "{schema}"; CREATE TABLE "{schema}".articles (LIKE shop.articles INCLUDING ALL)')
+    try:
+        articles.execute(f"INSERT INTO \"{schema}\".articles (id, body) VALUES (1, 'one')")
+        handbook = attach(model_db, f'"{schema}".articles')
+        assert searchable(handbook) == {"1": ["one"]}
+        with model_db.pools.writing.connect() as connection:
+            assert source.check(connection, handbook.space) is None
+    finally:
+        articles.execute(f'DROP SCHEMA "{schema}" CASCADE')
 
 
 def test_names_that_need_quoting_do_no_harm(model_db: Database, shop: Sql) -> None:

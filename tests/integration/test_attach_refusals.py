@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from semsearch import Document
 from semsearch.database import Database
@@ -91,6 +92,33 @@ def test_a_key_must_be_unique_and_never_null(model_db: Database, articles: Sql, 
         attach(model_db, id=ids)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            "text => ARRAY['title', NULL, 'body']",
+            "a name of a column is NULL: name columns of shop.articles, which has id",
+        ),
+        ("text => '{body}', metadata => ARRAY['author', NULL]", "a name of a column is NULL"),
+        ("text => '{body}', id => ARRAY['id', NULL]", "a name of a column is NULL"),
+        ("text => '{title,title}'", "column title is named twice: name it once"),
+        ("text => '{body}', metadata => '{author,author}'", "column author is named twice"),
+        ("text => ARRAY[['title', 'body'], ['author', 'body']]", "columns are named in lists of one dimension"),
+        ("text => '{body}', metadata => ARRAY[['title', 'author']]", "columns are named in lists of one dimension"),
+        ("text => '{body}', id => ARRAY[['id']]", "columns are named in lists of one dimension"),
+    ],
+)
+def test_columns_are_named_once_and_never_by_null(model_db: Database, articles: Sql, arguments: str, said: str) -> None:
+    with pytest.raises(psycopg.errors.InvalidParameterValue) as refused:
+        articles.execute(f"SELECT semsearch.check_source('shop.articles', {arguments})")
+    assert (refused.value.diag.message_primary or "").startswith(said)
+
+
+def test_a_table_must_be_named(model_db: Database) -> None:
+    with model_db.pools.writing.connect() as connection, pytest.raises(DBAPIError, match="name the table to attach"):
+        connection.exec_driver_sql("SELECT semsearch.check_source(NULL, '{body}')")
+
+
 def test_text_must_be_named_and_metadata_is_at_most_fifty_columns(model_db: Database, articles: Sql) -> None:
     with pytest.raises(InvalidInput, match="name at least one column of text"):
         attach(model_db, text=[])
@@ -107,6 +135,14 @@ def test_a_collection_that_is_not_empty_or_has_no_model_takes_no_table(model_db:
         model_db.attach("given", "shop.articles", text="body")
     with pytest.raises(Conflict, match="collection 'full' exists already: attach it without settings"):
         model_db.attach("full", "shop.articles", text="body", model=MODEL)
+
+
+def test_a_collection_with_tenants_must_learn_whose_a_row_is(model_db: Database, articles: Sql) -> None:
+    model_db.create_collection("handbook", model=MODEL, fields={"author": "text"}, tenant="author")
+    attaching = "SELECT semsearch.attach('handbook', 'shop.articles', '{body}'"
+    with pytest.raises(psycopg.Error, match="'handbook' has tenants: name the column 'author' among the metadata"):
+        articles.execute(f"{attaching}, metadata => '{{title}}')")
+    articles.execute(f"{attaching}, metadata => '{{title,author}}')")
 
 
 def test_a_collection_has_one_table(model_db: Database, articles: Sql) -> None:

@@ -185,6 +185,32 @@ def test_a_right_to_the_chunks_that_is_revoked_later_does_not_fail_the_user(
     assert searchable(handbook) == {}
 
 
+def test_whoever_attached_and_loses_his_rights_fails_no_user(
+    attaching: Collection, articles: Sql, other_sql: Sql, role: str, model_db: Database
+) -> None:
+    articles.execute(f"SET ROLE {role}")
+    articles.execute(ATTACH)
+    articles.execute("RESET ROLE")
+    articles.execute("UPDATE shop.articles SET views = views + 1")  # this session has its plans now
+    handbook = model_db.collection("handbook")
+    handbook.work()
+    lost = f"ALL ON SCHEMA semsearch, semsearch_attached FROM {role}; REVOKE ALL ON semsearch.tasks FROM {role}"
+    articles.execute(f"REVOKE {lost}")
+    for sql in (articles, other_sql):
+        sql.execute("INSERT INTO shop.articles (id, body) VALUES (7, 'seven')")
+        sql.execute("UPDATE shop.articles SET body = 'changed' WHERE id = 7")
+        sql.execute("UPDATE shop.articles SET id = 8 WHERE id = 1")
+        sql.execute("DELETE FROM shop.articles WHERE id = 2")
+        sql.execute("TRUNCATE shop.articles")
+    said = f"role {role}, as which the triggers of shop.articles run, may not write tasks, so changes go unseen: GRANT"
+    assert (handbook.verify().blocked or "").startswith(said)
+    run(model_db)
+    assert (handbook.status().reason or "").startswith(said)
+    articles.execute(f"GRANT USAGE ON SCHEMA semsearch TO {role}; GRANT INSERT ON semsearch.tasks TO {role}")
+    run(model_db)
+    assert (handbook.status().state, searchable(handbook)) == ("active", {})
+
+
 def test_a_schema_that_may_not_be_used_is_not_taken_for_a_wrong_name(
     model_db: Database, articles: Sql, role: str, module_database_url: str
 ) -> None:

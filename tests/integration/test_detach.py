@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
@@ -86,6 +87,32 @@ def test_whatever_became_of_the_table(model_db: Database, articles: Sql, fate: s
     assert articles.execute("SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'semsearch%'").fetchone() == (0,)
     functions = "SELECT count(*) FROM pg_proc WHERE proname ~ '_[0-9]+$' AND pronamespace = 'semsearch'::regnamespace"
     assert articles.execute(functions).fetchone() == (0,)
+
+
+@pytest.fixture
+def owner(model_db: Database, articles: Sql) -> Iterator[str]:
+    """No superuser, who owns what attach makes and has no right to the table; gone with the transaction."""
+    attach(model_db)
+    name = f"owner_{os.getpid()}"
+    with articles.transaction(force_rollback=True):
+        articles.execute(f"CREATE ROLE {name} IN ROLE semsearch_admin")
+        articles.execute(f"ALTER SCHEMA semsearch_attached OWNER TO {name}")
+        articles.execute(f"SET LOCAL ROLE {name}")
+        yield name
+
+
+def test_an_owner_detaches_a_table_that_he_may_not_use(articles: Sql, owner: str) -> None:
+    before = articles.execute("SHOW lock_timeout").fetchone()
+    articles.execute("SELECT semsearch.detach('handbook')")
+    assert articles.execute("SHOW lock_timeout").fetchone() == before
+    assert articles.execute("SELECT FROM pg_trigger WHERE tgname LIKE 'semsearch_enqueue%'").rowcount == 0
+
+
+def test_such_an_owner_waits_for_no_transaction_that_does_not_end(articles: Sql, other_sql: Sql, owner: str) -> None:
+    with other_sql.transaction(force_rollback=True):
+        other_sql.execute("SELECT FROM shop.articles")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            articles.execute("SELECT semsearch.detach('handbook')")
 
 
 def test_a_detached_collection_can_be_attached_anew_or_take_documents(model_db: Database, articles: Sql) -> None:

@@ -165,6 +165,8 @@ def test_twenty_at_once_are_answered_in_few_batches(
         ("'notes', repeat('x', 32769)", "22023", ("longer than 32 kB",)),
         ("'notes', 'x', NULL", "22023", ("not a length of time",)),
         ("'notes', 'x', '-1 s'", "22023", ("not a length of time",)),
+        ("'notes', 'x', '1000000 years'", "22023", ("the timeout is longer than 1 year: 1000000 years",)),
+        ("'notes', 'x', '-1000000 years'", "22023", ("not a length of time",)),
         ("'given', 'x'", "22023", ("has no model",)),
     ],
 )

@@ -151,6 +151,7 @@ def test_errors_name_the_model_and_the_word_and_what_is_near(db: Database, sql: 
     near = fails(sql, "SELECT * FROM semsearch.nearest_words('royal', 'kin')")[1]
     assert near == "Near it are: 'king', 'kingdom'."
     assert fails(sql, "SELECT * FROM semsearch.nearest_words('royal', NULL)")[0].endswith("the word NULL")
+    assert fails(sql, "SELECT semsearch.word_vector('royal', repeat('x', 100000))")[0].endswith(f"'{'x' * 80}'")
     with pytest.raises(psycopg.errors.InvalidParameterValue, match="top_k is a whole number from 1 to 1000; got 0"):
         sql.execute("SELECT * FROM semsearch.nearest_words('royal', 'king', 0)")
     royal.write_text("King 1 2\nking 2 1\n")

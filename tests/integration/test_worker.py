@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import urllib.request
 from typing import Any
 
@@ -13,7 +14,7 @@ from semsearch import Document
 from semsearch.collection import Collection
 from semsearch.database import Database
 from semsearch.errors import NotFound, SchemaMismatch
-from semsearch.worker import metrics, supervisor
+from semsearch.worker import metrics, supervisor, upkeep
 from tests.integration.hands import inputs, searchable
 from tests.integration.working import put, run, running, until
 from tests.provider import Provider
@@ -118,6 +119,19 @@ def test_a_collection_that_is_dropped_meanwhile_stops_nothing(
 
 
 # What it tells
+
+
+def test_a_collection_that_is_dropped_while_it_is_tended_is_no_news(
+    model_db: Database, notes: Collection, caplog: pytest.LogCaptureFixture
+) -> None:
+    model_db.drop_collection("notes")
+    stop = threading.Event()
+    tending = upkeep.Upkeep(stop)
+    tending.note(notes, 10_000)
+    until(tending.is_done)
+    stop.set()
+    tending.close()
+    assert caplog.records == []
 
 
 def test_metrics_are_served_on_the_loopback_address(

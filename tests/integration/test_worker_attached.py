@@ -10,6 +10,7 @@ import pytest
 
 from semsearch import Document
 from semsearch.database import Database
+from semsearch.store import backfill
 from semsearch.worker import supervisor
 from tests.integration.hands import MODEL, searchable
 from tests.integration.working import run, running, until
@@ -37,6 +38,36 @@ def test_rows_that_were_there_are_filled_in_by_pages(
     sql.execute("UPDATE public.articles SET views = views + 1")
     run(model_db)
     assert searchable(attached)["31"] == ["one more"]
+
+
+def test_an_attachment_that_nobody_foresaw_blocks_its_collection_only(
+    model_db: Database, articles: None, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attached = model_db.attach("articles", "public.articles", text="body", model=MODEL)
+    other = model_db.create_collection("other", model=MODEL)
+    other.put([Document("a", "one")], wait=False)
+
+    def step(*_: Any) -> bool:
+        raise TypeError
+
+    monkeypatch.setattr(backfill, "step", step)
+    run(model_db)
+    assert searchable(other) == {"a": ["one"]}
+    assert (attached.status().state, attached.status().reason) == ("blocked", "unexpected TypeError: see the log.")
+
+
+def test_a_column_without_a_name_blocks_its_collection_only(model_db: Database, articles: None, sql: Sql) -> None:
+    """Attached before that was refused."""
+    model_db.attach("articles", "public.articles", text="body", model=MODEL)
+    other = model_db.create_collection("other", model=MODEL)
+    other.put([Document("a", "one")], wait=False)
+    sql.execute("UPDATE semsearch.collections SET attachment = jsonb_set(attachment, '{texts}', '[\"body\", null]')")
+    run(model_db)
+    assert searchable(other) == {"a": ["one"]}
+    status = model_db.collection("articles").status()
+    assert (status.state, (status.reason or "")[:27]) == ("blocked", "a name of a column is NULL:")
+    model_db.detach("articles")
+    assert sql.execute("SELECT FROM pg_trigger WHERE tgname LIKE 'semsearch_enqueue%'").rowcount == 0
 
 
 def test_a_column_that_is_dropped_blocks_its_collection_only(

@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 import psycopg
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from semsearch import Document, work
 from semsearch.collection import Collection
 from semsearch.database import Database
-from semsearch.errors import ProviderBusy
+from semsearch.errors import Conflict, ProviderBusy
 from semsearch.store import leases
 from semsearch.worker import group, supervisor
+from semsearch.worker.trouble import meaning
 from tests.integration.hands import MODEL, searchable
 from tests.integration.working import put, run, running, until
 from tests.provider import Provider, vector
@@ -163,6 +165,15 @@ def test_a_text_that_lacks_memory_is_tried_again_later_and_its_siblings_are_stor
     assert sql.execute("SELECT document_id, reason, attempts FROM semsearch.failures").fetchall() == [
         ("0", "there is not enough memory to embed it", work.MAX_ATTEMPTS)
     ]
+
+
+def test_data_that_the_database_refuses_are_not_waited_for(
+    model_db: Database, two: tuple[Collection, Collection]
+) -> None:
+    engine = model_db.pools.writing
+    with pytest.raises(DBAPIError) as met, engine.connect() as connection:
+        connection.exec_driver_sql("SELECT 1 / 0")
+    assert isinstance(meaning(met.value, engine, two[0].space), Conflict)
 
 
 @pytest.mark.model
