@@ -10,12 +10,12 @@ import anyio.to_thread
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import JSONResponse, Response
 
 from semsearch.database import Database
 from semsearch.version import __version__
 from semsearch.web import access, assistants, description, page, problems, routes
+from semsearch.web.compression import Compression
 from semsearch.web.envelope import Envelope
 from semsearch.web.gate import Gate
 from semsearch.web.limits import Places, Turns
@@ -89,7 +89,7 @@ def _layers(state: State) -> list[Middleware]:
         layers.append(_other_sites(options.allow_origins))
     return [
         *layers,
-        Middleware(GZipMiddleware, minimum_size=COMPRESSED_FROM, compresslevel=COMPRESSION),
+        Middleware(Compression, minimum_size=COMPRESSED_FROM, compresslevel=COMPRESSION),
         Middleware(Problems),
         Middleware(Gate, state=state),
         Middleware(Reading, options=options),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from typing import TypeVar
+from urllib.parse import quote, unquote_to_bytes
 
 import anyio
 from anyio import CapacityLimiter
@@ -11,7 +12,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from semsearch.errors import Forbidden, TooManyRequests, Unauthorized
+from semsearch.errors import Forbidden, InvalidInput, TooManyRequests, Unauthorized
 from semsearch.store import api_keys
 from semsearch.store.api_keys import Found
 from semsearch.web import addresses, exchange, problems, rules
@@ -62,9 +63,12 @@ class Gate:
 
     def _refused(self, scope: Scope) -> Response | None:
         limit = self._options.header_bytes
-        if _bytes(scope) <= limit:
-            return None
-        return problems.problem(scope, 431, "too_large", problems.head_too_large(limit))
+        if _bytes(scope) > limit:
+            return problems.problem(scope, 431, "too_large", problems.head_too_large(limit))
+        if not _is_utf8(scope):
+            told = "the address holds bytes that are not UTF-8: percent-encode text as UTF-8."
+            return problems.problem(scope, 400, InvalidInput.code, told)
+        return None
 
     def _find_rule(self, scope: Scope) -> Response | None:
         """Note the route; the answer where there is none, or none for this method."""
@@ -185,6 +189,18 @@ def _methods(possible: Iterable[Rule]) -> list[str]:
 
 def _bytes(scope: Scope) -> int:
     """About how long the head was."""
-    address = scope.get("raw_path") or scope["path"].encode()
     headers = sum(len(name) + len(value) + 4 for name, value in scope["headers"])
-    return len(address) + len(scope["query_string"]) + headers
+    return len(_address(scope)) + len(scope["query_string"]) + headers
+
+
+def _is_utf8(scope: Scope) -> bool:
+    """Whether the address is: read with U+FFFD for each byte that is none, two of them would be one document's."""
+    try:
+        unquote_to_bytes(_address(scope) + b"?" + scope["query_string"]).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _address(scope: Scope) -> bytes:
+    return scope.get("raw_path") or quote(scope["path"]).encode()

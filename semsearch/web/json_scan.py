@@ -31,7 +31,7 @@ def check(body: bytes) -> None:
     if body.count(b"[") + body.count(b"{") > DEEPEST:
         _check_brackets(body)
     try:
-        json.loads(body, object_pairs_hook=_once, parse_constant=_no_number)
+        json.loads(body, object_pairs_hook=once, parse_constant=_no_number)
     except UnicodeDecodeError:
         raise InvalidInput("the body is not JSON in UTF-8.") from None
     except json.JSONDecodeError as error:
@@ -53,12 +53,13 @@ def _check_brackets(body: bytes) -> None:
         raise InvalidInput(f"the body is nested deeper than {DEEPEST} levels, or its brackets do not match.")
 
 
-def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+def once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these pairs. Raises InvalidInput for a key that is there twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise InvalidInput(f"the key {twice!r:.80} is there twice in one object of the body.")
+        raise InvalidInput(f"the key {twice!r:.80} is there twice in one object.")
     return found
 
 

@@ -56,6 +56,13 @@ def test_progress_is_seen_as_it_is_made(page: Page, db: Database, notes: semsear
     notes.work()
     expect(live.locator("[data-live=backlog]")).to_have_text("0")
     expect(live.locator("[data-live=coverage]")).to_have_text("100 %")
+    notes.put([{"id": "blank", "text": ""}])
+    blank = re.compile(r"98\.3 %, 1 without chunks")
+    expect(live.locator("[data-live=coverage]")).to_have_text(blank)
+    assert live.locator("progress").evaluate("bar => bar.value") == 1
+    page.reload()
+    expect(live.locator("[data-live=coverage]")).to_have_text(blank)
+    assert live.locator("progress").evaluate("bar => bar.value") == 1
     db.create_collection("later", dimensions=2)
     expect(page.locator("#collections .card")).to_have_count(2)
     db.drop_collection("later")
@@ -155,7 +162,7 @@ def test_an_upload_that_fails_does_not_hold_up_the_next(new_page: NewPage, db: D
             page.evaluate(DROP, [name, text, "#results"])
         lines = page.locator("#uploads li")
         expect(lines.nth(2)).to_contain_text("1 added")
-        expect(lines.nth(0)).to_contain_text("larger than 1.0 kB: use semsearch ingest")
+        expect(lines.nth(0)).to_contain_text("larger than 1000 B: use semsearch ingest")
         expect(lines.nth(1)).to_contain_text("what the server answered is no report")
 
 

@@ -85,7 +85,7 @@ def hostile(name: str, text: str, field: str) -> Document:
     long = text[:200]
     return Document(
         id=f"{name} {long}",
-        title=f"canary {text}",
+        title=f"canary {text}"[:1000],
         text=f"# {text}\n\ncanary {text} end.",
         metadata={f"{name} {long}": text, "list": [text, {text[:500]: text}], field: long},
         format="markdown",

@@ -66,6 +66,16 @@ def test_every_view_is_accessible_and_fits(new_page: NewPage, everything: None, 
         page.keyboard.press("Escape")
 
 
+@pytest.mark.parametrize("width", [320, 375])
+def test_every_view_fits_a_phone_with_a_key(new_page: NewPage, everything: None, width: int) -> None:
+    page = new_page(viewport={"width": width, "height": 800})
+    page.add_init_script("sessionStorage.setItem('semsearch.key', 'ss_0123456789ab_secret')")
+    for name, url in VIEWS.items():
+        page.goto(url)
+        expect(page.get_by_role("button", name="Forget key")).to_be_visible()
+        assert page.evaluate(FITS), name
+
+
 def _open_all(page: Page) -> None:
     page.evaluate("for (const details of document.querySelectorAll('details')) details.open = true")
     if page.locator(".how").count():

@@ -67,8 +67,18 @@ def test_typing_finds_filters_narrow_and_the_address_holds_it_all(page: Page, no
     hits(page, 1)
     facets.get_by_label("Filter in words or JSON").fill("year between 2000 and")
     expect(page.get_by_role("alert")).to_contain_text("Filters look like this: year >= 2020 and lang in (en, de).")
+    expect(page.get_by_role("alert").get_by_role("heading")).to_have_text("That cannot be asked")
     facets.get_by_label("Filter in words or JSON").fill("")
     hits(page, 1)
+
+
+def test_another_collection_is_asked_the_same(page: Page, db: Database, notes: semsearch.Collection) -> None:
+    db.create_collection("others", dimensions=2).put([{"id": "a", "text": "travel far", "embedding": [1, 1]}])
+    page.goto(address(collection="notes", q="travel", mode="text", is_lang="en"))
+    page.locator("#collection").select_option("others")
+    expect(page.locator(".open")).to_have_text(["a"])
+    expect(page.get_by_label("Query")).to_have_value("travel")
+    expect(page).to_have_url(re.compile(r"\?collection=others&q=travel&mode=text$"))
 
 
 def test_a_filter_is_not_lost_while_filters_are_on_their_way(page: Page, notes: semsearch.Collection) -> None:

@@ -86,6 +86,7 @@ def test_a_key_of_one_tenant_sees_no_other(new_page: NewPage, db: Database) -> N
         expect(page.locator(".open")).to_have_text(["red"])
         assert page.locator("#collection option").all_inner_texts() == ["shared"]
         expect(page.get_by_label("team")).to_have_count(0)
+        expect(page.get_by_label("Filter in words or JSON")).to_have_attribute("placeholder", "year >= 2020")
         page.goto(address(collection="shared", tenant="blue"))
         expect(page.get_by_role("alert")).to_contain_text("another tenant")
         page.goto(address(collection="other"))

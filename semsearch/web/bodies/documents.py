@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import ConfigDict, Field
 
-from semsearch.records import Format
+from semsearch.records import MAX_TITLE, Format
 from semsearch.web.bodies.base import Answer, Body, example
 from semsearch.web.bodies.searching import Neighbour
 
@@ -28,7 +28,7 @@ class DocumentBody(Body):
     )
 
     text: str
-    title: str | None = None
+    title: Annotated[str | None, Field(max_length=MAX_TITLE)] = None
     metadata: dict[str, Any] = Field(default_factory=dict)
     format: Annotated[Format, Field(description="Which headings and breaks chunks respect.")] = "text"
     embedding: Embedding = None
@@ -147,8 +147,6 @@ class Report(Answer):
     """`failed` could not be embedded, `broken` could not be read; everything else is stored.
 
     With `wait` so many documents are `waiting` that the time was not enough for: workers will embed them.
-
-    `embedded` texts went to the model; the cache had the `cached` ones.
     """
 
     model_config = ConfigDict(
@@ -157,9 +155,6 @@ class Report(Answer):
             changed=0,
             unchanged=0,
             waiting=0,
-            chunks=2,
-            embedded=2,
-            cached=0,
             failed=[],
             broken=[],
             seconds=0.04,
@@ -170,9 +165,6 @@ class Report(Answer):
     changed: int
     unchanged: int
     waiting: int
-    chunks: int
-    embedded: int
-    cached: int
     failed: list[Failed]
     broken: list[Broken]
     seconds: float

@@ -12,6 +12,7 @@ from semsearch.errors import SemsearchError
 from semsearch.web import problems
 from semsearch.web.access import Anybody, Reader, Visitor
 from semsearch.web.page import asking, assets, reading, rendering, troubles, views
+from semsearch.web.routes.entity_tags import is_known
 from semsearch.web.routes.search import check_explain
 from semsearch.web.state import Shared, State
 
@@ -22,7 +23,7 @@ router = APIRouter(include_in_schema=False)
 def page(request: Request, state: Shared, caller: Visitor) -> Response:
     """The page as a whole; where a key is needed, without anything that is anybody's."""
     if caller is None:
-        waiting = rendering.html("waiting.html", base=str(request.base_url))
+        waiting = rendering.html("waiting.html", base=_base(request, behind_proxy=state.options.behind_proxy))
         return _page(state, "semsearch", waiting, 200, waiting=True)
     title, explain = "semsearch", "explain" in request.query_params
     try:
@@ -85,7 +86,7 @@ def asset(version: str, name: str, request: Request, _: Anybody) -> Response:
     """A style sheet, a script, an icon."""
     content, media_type = assets.read(version, name)
     headers = {"ETag": f'"{version}"', "Cache-Control": assets.FOR_EVER}
-    if request.headers.get("if-none-match") == headers["ETag"]:
+    if is_known(request.headers.get("if-none-match"), version):
         return Response(status_code=304, headers=headers)
     return Response(content, headers=headers, media_type=media_type)
 
@@ -100,6 +101,13 @@ def _page(state: State, title: str, content: str, status: int, *, waiting: bool 
         largest_file=state.options.upload_bytes,
     )
     return rendering.answer(whole, status)
+
+
+def _base(request: Request, *, behind_proxy: bool) -> str:
+    """Where the API is; how it was asked for, the proxy in front says last."""
+    told = request.headers.getlist("x-forwarded-proto") if behind_proxy else []
+    scheme = told[-1].rpartition(",")[2].strip() if told else ""
+    return str(request.base_url.replace(scheme=scheme) if scheme in ("http", "https") else request.base_url)
 
 
 def _trouble(error: SemsearchError, request: Request) -> str:

@@ -21,6 +21,7 @@ from semsearch import filters
 from semsearch.errors import InvalidInput
 from semsearch.fields import FieldType
 from semsearch.request import MAX_TOP_K, Options
+from semsearch.web import json_scan
 
 MODES = ("vector", "hybrid", "text")
 VIEWS = ("search", "collections", "failures")
@@ -149,7 +150,7 @@ def written(text: str) -> dict[str, Any]:
     if not text.lstrip().startswith("{"):
         return filters.from_text(text)
     try:
-        return dict(json.loads(text))
+        return dict(json.loads(text, object_pairs_hook=json_scan.once))
     except (ValueError, RecursionError) as error:
         raise InvalidInput(f"the filter is no JSON: {error}") from error
 

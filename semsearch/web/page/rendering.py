@@ -28,7 +28,8 @@ def environment() -> Environment:
     made.filters |= {"comma": comma, "moment": moment, "percent": percent}
     made.filters |= {"excerpt": excerpts.excerpt, "shown": wording.shown, "size": wording.size}
     made.globals |= {"asset": assets.url, "version": __version__, "FIRST": facets.FIRST}
-    made.globals |= {"title_of": wording.title, "ADVICE": troubles.ADVICE, "why": wording.why}
+    made.globals |= {"title_of": wording.title, "TITLES": troubles.TITLES, "ADVICE": troubles.ADVICE}
+    made.globals |= {"why": wording.why}
     return made
 
 

@@ -194,12 +194,13 @@ def _parts(
 
 def _example(collection: Collection) -> str:
     """A filter that the collection understands."""
-    for name, type_ in collection.fields.items():
+    fields = {name: type_ for name, type_ in collection.fields.items() if name != collection.space.tenant}
+    for name, type_ in fields.items():
         if type_ in ("integer", "float"):
             return f"{name} >= 10"
         if type_ in ("date", "timestamp"):
             return f"{name} >= 2024-01-01"
-    return next((f"{name} = ..." for name in collection.fields), "year >= 2020")
+    return next((f"{name} = ..." for name in fields), "year >= 2020")
 
 
 def _is_own(collection: Collection) -> bool:

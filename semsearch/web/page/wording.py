@@ -70,18 +70,18 @@ def shown(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def size(count: float | None) -> str:
-    """Bytes as people say them; a dash stands for what is not told.
+    """Bytes as people say them, in the units of the limits; a dash stands for what is not told.
 
-    >>> size(900), size(2_500_000)
-    ('900 B', '2.5 MB')
+    >>> size(900), size(16 * 2**20), size(2_500_000)
+    ('900 B', '16 MB', '2.4 MB')
     """
     if count is None:
         return NOT_TOLD
     for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
+        if count < 1024:
+            return f"{round(count, 1):g} {unit}"
+        count /= 1024
+    return f"{round(count, 1):g} TB"
 
 
 def title(heading: str, document_id: str) -> tuple[str, list[str]]:

@@ -16,7 +16,8 @@ from semsearch.road import Report
 
 HIT = ("distance", "document_id", "ordinal", "text", "metadata", "heading", "start", "end")
 CHUNK = ("ordinal", "start", "end", "heading", "text")
-COUNTS = ("added", "changed", "unchanged", "waiting", "chunks", "embedded", "cached")
+# Not the chunks: those who wait embed whatever is waiting, also others' documents, and others embed theirs.
+COUNTS = ("added", "changed", "unchanged", "waiting")
 
 
 def answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -41,7 +41,8 @@ MOST_TOLD = 10_000  # lines; short ones that are all broken would have a report 
 LONGEST_ERROR = 1000  # characters
 PIECE = 64 * 2**10
 REPORT = (
-    'One line for each that was not stored or not embedded, `{"line": 7, "id": "a7", "error": "..."}`, and a last one, '
+    'One line for each that was not stored or not embedded, `{"line": 7, "id": "a7", "error": "..."}`, as it was found '
+    'out, which need not be in their order, with `"id": null` where the line has none; and a last one, '
     f'`{{"summary": {{"lines": 1000, "added": 998, ...}}}}`. Of more than {MOST_TOLD:,} the first are told, and '
     "`untold` says how many others there are."
 )
@@ -147,14 +148,17 @@ class Bulk:
         lines, self._lines, self._size = self._lines, [], 0
         read: list[tuple[int, Document]] = []
         for number, line in lines:
+            item: dict[str, Any] = {}
             try:
                 if line is None or line.strip():
                     self.counts["lines"] += 1
-                    read.append((number, self._document(line)))
+                    item = _item(line)
+                    read.append((number, self._document(item)))
             except InvalidInput as error:
                 if self.strict:
                     self._put(read)
-                self._refuse(number, None, str(error))
+                id = item.get("id")
+                self._refuse(number, id if cleaning.is_id(id) else None, str(error))
         self._put(read)
 
     def end(self) -> None:
@@ -164,17 +168,9 @@ class Bulk:
         summary = {name: self.counts[name] for name in names}
         self._write({"summary": {**summary, "seconds": round(time.monotonic() - self._begun, 3)}})
 
-    def _document(self, line: bytes | None) -> Document:
-        """What a line holds, as it will be stored. Raises InvalidInput."""
-        if line is None:
-            raise InvalidInput("the line is longer than a document may be.")
-        try:
-            json_scan.check(line)
-        except InvalidInput as error:
-            raise InvalidInput(str(error).replace("the body", "the line", 1)) from None
-        item, space = json.loads(line), self.collection.space
-        if not isinstance(item, dict):
-            raise InvalidInput("the line is no JSON object.")
+    def _document(self, item: dict[str, Any]) -> Document:
+        """It as it will be stored. Raises InvalidInput."""
+        space = self.collection.space
         if self.tenant is not None and space.tenant is not None:
             item = cleaning.of_tenant(item, space.tenant, self.tenant)
         made = cleaning.document(item, space.field_types, space.tenant)
@@ -219,3 +215,17 @@ class Bulk:
 
     def _write(self, content: dict[str, Any]) -> None:
         self.told.write(json.dumps(content).encode() + b"\n")
+
+
+def _item(line: bytes | None) -> dict[str, Any]:
+    """What a line holds. Raises InvalidInput."""
+    if line is None:
+        raise InvalidInput("the line is longer than a document may be.")
+    try:
+        json_scan.check(line)
+    except InvalidInput as error:
+        raise InvalidInput(str(error).replace("the body", "the line", 1)) from None
+    item = json.loads(line)
+    if not isinstance(item, dict):
+        raise InvalidInput("the line is no JSON object.")
+    return item

@@ -9,7 +9,9 @@ from starlette.responses import Response
 
 from semsearch import cleaning
 from semsearch.collection import Collection
+from semsearch.contents import version
 from semsearch.errors import InvalidInput, NotFound
+from semsearch.given import is_stored
 from semsearch.records import Document
 from semsearch.web.access import Reader, Writer
 from semsearch.web.bodies import documents as bodies
@@ -106,9 +108,10 @@ def get_document(
     tenant: TenantQuery = None,
 ) -> Response:
     """As it was put, with an ETag of its content. Needs scope `read`."""
-    found = opened(state, caller, name).get(id, tenant=caller.tenant_for(tenant))
+    collection = opened(state, caller, name)
+    found = collection.with_embedding(collection.get(id, tenant=caller.tenant_for(tenant)))
     headers = {"etag": tag(found), "cache-control": "private, no-cache"}
-    if is_known(if_none_match, found):
+    if is_known(if_none_match, version(found)):
         return Response(status_code=304, headers=headers)
     shown = {"id": found.id, "text": found.text, "title": found.title, "format": found.format}
     return answer({**shown, "metadata": found.metadata}, headers=headers)
@@ -161,8 +164,10 @@ def _tagged(collection: Collection, put: Document, tenant: str | None) -> dict[s
     if tenant is not None and collection.space.tenant is not None:
         put = cleaning.of_tenant(put, collection.space.tenant, tenant)
     try:
-        now = collection.get(put.id, tenant=tenant or put.metadata.get(collection.space.tenant or ""))
-        return {"etag": tag(now)} if now == cleaning.document(put, collection.fields) else {}
+        owner = tenant or put.metadata.get(collection.space.tenant or "")
+        now = collection.with_embedding(collection.get(put.id, tenant=owner))
+        is_same = put.embedding is None or is_stored(collection.space, put.embedding, now.embedding)
+        return {"etag": tag(now)} if is_same and now == cleaning.document(put, collection.fields) else {}
     except (NotFound, InvalidInput):
         return {}
 

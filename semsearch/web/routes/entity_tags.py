@@ -10,8 +10,9 @@ from fastapi import Header
 from semsearch.contents import ANY, Expected, version
 from semsearch.errors import InvalidInput
 from semsearch.records import Document
+from semsearch.web.compression import COMPRESSED
 
-TAG = re.compile(r'\s*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*')
+TAG = re.compile(rf'\s*(W/)?"([\x21\x23-\x7e\x80-\xff]*?)(?:{COMPRESSED})?"\s*')
 MOST = 100
 
 IfMatch: TypeAlias = Annotated[
@@ -34,10 +35,10 @@ def expected(match: str | None, none_match: str | None) -> Expected | None:
     return Expected(_tags(match, "If-Match", strong=True), _tags(none_match, "If-None-Match", strong=False))
 
 
-def is_known(none_match: str | None, document: Document) -> bool:
+def is_known(none_match: str | None, version: str) -> bool:
     """Whether who asks has this state already. Raises InvalidInput."""
     known = _tags(none_match, "If-None-Match", strong=False)
-    return known is not None and bool({ANY, version(document)} & {*known})
+    return known is not None and bool({ANY, version} & {*known})
 
 
 def _tags(header: str | None, name: str, *, strong: bool) -> tuple[str, ...] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, get_args
 
 from fastapi import Depends, Path, Query, Request, params
 from fastapi.dependencies.utils import get_flat_params
@@ -12,6 +12,7 @@ from starlette.convertors import PathConvertor, register_url_convertor
 
 from semsearch import filters
 from semsearch.errors import InvalidInput
+from semsearch.web import json_scan
 
 
 class AnyConvertor(PathConvertor):
@@ -45,14 +46,20 @@ DocumentQuery: TypeAlias = Annotated[
 
 
 async def _known(request: Request) -> None:
-    """Raises InvalidInput for a parameter that this address does not read: a typing error must not go unnoticed."""
+    """Raises InvalidInput for a parameter that this address does not read: a typing error must not go unnoticed.
+
+    Also for one that is there twice, unless it takes a list.
+    """
     route: Any = request.scope["route"]
-    known = {field.alias for field in get_flat_params(route.dependant) if isinstance(field.field_info, params.Query)}
+    fields = get_flat_params(route.dependant)
+    known = {each.alias: each.field_info.annotation for each in fields if isinstance(each.field_info, params.Query)}
     for name in request.query_params:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
             advice = f" Did you mean {near[0]!r}?" if near else ""
             raise InvalidInput(f"there is no parameter {name!r:.80} here.{advice}")
+        if len(request.query_params.getlist(name)) > 1 and list[str] not in get_args(known[name]):
+            raise InvalidInput(f"the parameter {name!r} is there twice.")
 
 
 KNOWN = Depends(_known)
@@ -63,6 +70,6 @@ def filter_form(text: str | None) -> dict[str, Any] | None:
     if text is None or not text.lstrip().startswith("{"):
         return None if text is None else filters.from_text(text)
     try:
-        return dict(json.loads(text))
+        return dict(json.loads(text, object_pairs_hook=json_scan.once))
     except (ValueError, RecursionError) as error:
         raise InvalidInput(f"the filter is no JSON: {error}") from error

@@ -45,7 +45,7 @@ def test_a_document_comes_back_as_it_was_put(client: TestClient, things: Collect
     created = client.put(f"{BASE}/guide/%C3%A9 %25.md", json=given)
     assert created.status_code == 201
     report = created.json()
-    assert (report["added"], report["chunks"], report["failed"], report["broken"]) == (1, 1, [], [])
+    assert (report["added"], report["failed"], report["broken"]) == (1, [], [])
     found = client.get(f"{BASE}/guide/%C3%A9 %25.md")
     assert found.json() == {key: given[key] for key in ("text", "title", "format", "metadata")} | {"id": "guide/é %.md"}
     assert found.headers["etag"] == created.headers["etag"]
@@ -108,6 +108,7 @@ def test_what_is_wrong_is_named(client: TestClient, things: Collection) -> None:
         ({"text": 5}, "text"),
         ({"text": "a", "embedding": ["1"]}, "embedding"),
         ({"text": "a", "format": "pdf"}, "format"),
+        ({"text": "a", "title": "x" * 1001}, "title"),
         ({}, "text"),
     ):
         answer = client.put(f"{BASE}/a", json=body)
@@ -158,6 +159,19 @@ def test_a_change_can_ask_for_the_state_it_was_made_for(client: TestClient, thin
     assert client.delete(f"{BASE}/a", headers={"if-match": now}).status_code == 204
     refused = client.delete(f"{BASE}/a", headers={"if-match": now})
     assert (refused.status_code, refused.json()["code"]) == (412, "precondition_failed")
+
+
+@pytest.mark.parametrize("vector_type", ["vector", "halfvec"])
+def test_another_embedding_is_another_state(client: TestClient, model_db: Database, vector_type: Any) -> None:
+    model_db.create_collection("things", dimensions=4, vector_type=vector_type)
+    first = client.put(f"{BASE}/a", json=document(number=0.1)).headers["etag"]
+    second = client.put(f"{BASE}/a", json=document(number=0.2)).headers["etag"]
+    assert second != first == client.put(f"{BASE}/a", json=document(number=0.1)).headers["etag"]
+    assert client.get(f"{BASE}/a").headers["etag"] == first
+    assert client.get(f"{BASE}/a", headers={"if-none-match": second}).status_code == 200
+    assert client.put(f"{BASE}/a", json=document(number=0.3), headers={"if-match": second}).status_code == 412
+    assert client.put(f"{BASE}/a", json=document(number=0.3), headers={"if-match": first}).status_code == 200
+    assert client.put(f"{BASE}/a", json=document(number=0.4), headers={"if-none-match": second}).status_code == 200
 
 
 def test_of_many_who_change_the_same_state_one_does(client: TestClient, things: Collection) -> None:
@@ -211,7 +225,11 @@ def test_embeddings_come_from_the_model_and_failures_are_the_documents_own(
     client: TestClient, notes: Collection, provider: Provider
 ) -> None:
     base = "/v1/collections/notes/documents"
-    assert client.put(f"{base}/a", json={"text": "one two"}).json()["embedded"] == 1
+    notes.put([{"id": "other", "text": "waits for somebody"}], wait=False)
+    put = client.put(f"{base}/a", json={"text": "one two"})
+    counts = {"added": 1, "changed": 0, "unchanged": 0, "waiting": 0, "failed": [], "broken": []}
+    assert put.json() == {**counts, "seconds": put.json()["seconds"]}  # of the other's chunks it says nothing
+    assert notes.status().stored_documents == 2
     provider.rules(poison="poison")
     failed = client.put(f"{base}/b", json={"text": "poison here"})
     assert (failed.status_code, failed.json()["code"]) == (400, "ingest_failed")
@@ -319,3 +337,9 @@ def test_a_large_answer_is_compressed(client: TestClient, things: Collection) ->
     answer = client.get(f"{BASE}/a")
     assert answer.headers["content-encoding"] == "gzip"
     assert len(answer.json()["text"]) == 25_000
+    plain = client.get(f"{BASE}/a", headers={"accept-encoding": "identity"})
+    assert plain.headers["etag"] != answer.headers["etag"]
+    for tag in (plain.headers["etag"], answer.headers["etag"]):  # of other bytes, but of one state
+        known = client.get(f"{BASE}/a", headers={"if-none-match": tag})
+        assert (known.status_code, known.headers["etag"]) == (304, tag)
+    assert client.delete(f"{BASE}/a", headers={"if-match": answer.headers["etag"]}).status_code == 204

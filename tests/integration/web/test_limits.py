@@ -125,6 +125,9 @@ def test_answers_are_compressed_where_it_pays(connect: Client) -> None:
     assert large.headers["content-encoding"] == "gzip" and int(large.headers["content-length"]) < 200
     assert "content-encoding" not in small.headers
     assert large.headers["vary"] == "Accept-Encoding"
+    for unwanted in ("gzip;q=0", "identity, gzip; q=0.000", "identity", "*;q=0"):
+        plain = client.get("/probe/text?length=5000", headers={"accept-encoding": unwanted})
+        assert "content-encoding" not in plain.headers and plain.headers["vary"] == "Accept-Encoding", unwanted
 
 
 def test_heads_are_limited(connect: Client, serve: Serve, served: httpx2.Client) -> None:

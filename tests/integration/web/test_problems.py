@@ -102,6 +102,15 @@ def test_addresses_and_methods_that_are_not_there(connect: Client) -> None:
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", "16")
 
 
+@pytest.mark.parametrize("path", ["documents/caf%E9", "files/%ED%A0%80.md", "search?q=%FF%FE", "documents?%E9=1"])
+def test_an_address_that_is_not_utf_8_is_refused(path: str, served: httpx2.Client) -> None:
+    for method in ("GET", "PUT", "DELETE"):
+        told = problem(served.request(method, f"/v1/collections/things/{path}"))
+        assert (told["status"], told["code"]) == (400, "invalid_input"), method
+    written = served.get("/v1/collections/things/documents/%EF%BF%BD?tenant=%EF%BF%BD")  # the character itself
+    assert problem(written)["code"] == "not_found"
+
+
 def test_head_is_no_failure(served: httpx2.Client, connect: Client, caplog: pytest.LogCaptureFixture) -> None:
     for client in (served, connect()):
         for path in ("/", "/healthz", "/metrics", "/probe/text?length=5000", "/probe/events", "/v1/collections"):

@@ -183,6 +183,24 @@ def test_facets_are_counted(client: TestClient, words: Collection) -> None:
     assert found["year"]["distinct"] == 3
 
 
+def test_facets_leave_out_numbers_that_cannot_be_told(
+    client: TestClient, model_db: Database, words: Collection
+) -> None:
+    numbers = {"d0": "1e5000", "d1": "1e400 + 0.5", "d2": "7.5"}
+    with model_db.pools.writing.begin() as connection:
+        for id, number in numbers.items():
+            connection.exec_driver_sql(
+                f"UPDATE semsearch.documents SET metadata = jsonb_build_object('price', {number}) WHERE id = '{id}'"
+            )
+    words.work()
+    found = client.post(f"{BASE}/facets", json={"names": ["price"]})
+    assert found.status_code == 200, found.text
+    price = found.json()["facets"]["price"]
+    assert price == {"values": [{"value": 7.5, "count": 1}], "distinct": 3, "missing": 5}
+    for id in ("d0", "d1"):
+        assert client.get(f"{BASE}/documents/{id}").json()["metadata"].keys() == {"unreadable"}
+
+
 WRONG = [(400, "invalid_input"), (400, "invalid_filter")]
 
 
@@ -210,6 +228,19 @@ def test_what_makes_no_sense_is_refused_and_named(client: TestClient, words: Col
     assert client.post(f"{BASE}/search", json={"document_id": "nothing"}).status_code == 404
     path = client.post(f"{BASE}/search", json={"query": "a", "filter": {"$or": [{"a": {"$foo": 1}}]}}).json()
     assert (path["code"], path["path"].startswith("$.$or[0]")) == ("invalid_filter", True)
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("search?q=a&top_k=1&top_k=2", "the parameter 'top_k' is there twice"),
+        ('search?q=a&filter={"year":1,"year":2}', "the key 'year' is there twice"),
+    ],
+)
+def test_what_is_there_twice_is_refused(client: TestClient, words: Collection, address: str, said: str) -> None:
+    answer = client.get(f"{BASE}/{address}")
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_input")
+    assert said in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(("asked", "kept"), [({}, 40.0), ({"deadline": 80.0}, 40.0), ({"deadline": 30.0}, 30.0)])

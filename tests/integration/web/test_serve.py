@@ -263,6 +263,15 @@ def test_beyond_this_machine_one_valid_key_is_needed(model_db: Database, new_key
     assert key
 
 
+@pytest.mark.parametrize(("behind_proxy", "scheme"), [(True, "https"), (False, "http")])
+def test_the_page_names_the_address_that_a_proxy_was_asked_at(
+    model_db: Database, behind_proxy: bool, scheme: str
+) -> None:
+    headers = {"host": "kb.example.org", "x-forwarded-proto": "http, https"}
+    with opened(model_db, behind_proxy=behind_proxy) as client:
+        assert f" {scheme}://kb.example.org/v1/collections" in client.get("/", headers=headers).text
+
+
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A certificate for 127.0.0.1 that nobody but its maker vouches for, and its key."""

@@ -42,7 +42,9 @@ export async function problemOf(response) {
   let said = {};
   try { said = await response.json(); } catch { /* no problem+json: something stands in between */ }
   const after = Number(said.retry_after ?? response.headers.get("Retry-After"));
-  return new Problem(said.code ?? "internal_error", said.title ?? `Status ${response.status}`, said.detail ?? "", after);
+  const titles = JSON.parse($(".trouble", $("#trouble").content).dataset.titles);
+  const title = titles[response.status] ?? said.title ?? `Status ${response.status}`;
+  return new Problem(said.code ?? "internal_error", title, said.detail ?? "", after);
 }
 
 // One dialog at a time, whoever asks; true when a key was given.

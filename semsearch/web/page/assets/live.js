@@ -71,10 +71,13 @@ function show(data, onOther) {
     put("bytes", size(one.bytes));
     put("state", one.state === "active" ? "" : one.state ?? "");
     put("reason", one.reason ?? "");
-    put("coverage", one.coverage === null ? (one.documents ? "–" : "empty") : `${Math.floor(one.coverage * 1000) / 10} %`);
+    const rest = one.documents - one.stored_documents; // of blank text, if nothing waits and nothing has failed
+    const done = one.documents > 0 && one.backlog === 0 && one.failed === 0;
+    const share = one.coverage === null ? (one.documents ? "–" : "empty") : `${Math.floor(one.coverage * 1000) / 10} %`;
+    put("coverage", done && rest > 0 ? `${share}, ${number(rest)} without chunks` : share);
     $("[data-live=reason]", card).hidden = !one.reason;
     $("[data-live=failed]", card).setAttribute("aria-label", `Failures of ${one.name}: ${number(one.failed)}`);
-    $("progress", card).value = one.coverage ?? 0;
+    $("progress", card).value = done ? 1 : one.coverage ?? 0;
   }
 }
 
@@ -82,6 +85,6 @@ export function size(bytes) {
   if (bytes === null) return "–";
   const units = ["B", "kB", "MB", "GB", "TB"];
   let at = 0;
-  for (; bytes >= 1000 && at < 4; at++) bytes /= 1000;
-  return at ? `${bytes.toFixed(1)} ${units[at]}` : `${bytes} B`;
+  for (; bytes >= 1024 && at < 4; at++) bytes /= 1024;
+  return `${Number(bytes.toFixed(1))} ${units[at]}`;
 }

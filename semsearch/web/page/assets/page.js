@@ -84,6 +84,13 @@ function address() {
   return `/?${pairs}`;
 }
 
+// The same question to another collection, whose filters and documents are others.
+function elsewhere() {
+  const asked = new URLSearchParams(address().slice(1));
+  for (const name of [...asked.keys()]) if (!["collection", "q", "mode"].includes(name)) asked.delete(name);
+  return `/?${asked}`;
+}
+
 async function hits({ replace = false, filters = false } = {}) {
   clearTimeout(typing);
   const url = address();
@@ -147,7 +154,7 @@ document.addEventListener("input", (event) => {
   typing = setTimeout(() => hits({ replace: true }), isQuery ? PAUSE : 3 * PAUSE);
 });
 document.addEventListener("change", (event) => {
-  if (event.target.id === "collection") go(`/?collection=${encodeURIComponent(event.target.value)}`);
+  if (event.target.id === "collection") go(elsewhere());
   else if (event.target.matches("#ask input[type=radio], #ask select, #ask input[type=checkbox]")) hits();
   else if (event.target.matches("[form=ask][type=checkbox]")) hits({ filters: true });
 });
