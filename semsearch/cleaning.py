@@ -1,9 +1,9 @@
 """What a document must be before it is put: usable text, id and metadata, by documented rules.
 
 - NUL and lone surrogates, which PostgreSQL cannot hold, become U+FFFD in text, title and metadata; offsets stay.
-- An id is 1 to 1,024 bytes of UTF-8 without NUL; a text has at most 20 MB; metadata is a JSON object of at most 64 kB,
-  16 levels deep, without NaN or infinity, and fits the collection's declared fields. Where the collection has tenants
-  it names one.
+- An id is 1 to 1,024 bytes of UTF-8 without NUL; a text has at most 20 MB, a title 1,000 characters; metadata is a
+  JSON object of at most 64 kB, 16 levels deep, without NaN or infinity, and fits the collection's declared fields.
+  Where the collection has tenants it names one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, get_args
 
 from semsearch import fields
 from semsearch.errors import InvalidInput
-from semsearch.records import Document, Format
+from semsearch.records import MAX_TITLE, Document, Format
 from semsearch.sources import Broken, Source
 
 MAX_ID_BYTES = 1024
@@ -127,6 +127,8 @@ def _clean(made: Document, declared: Mapping[str, fields.FieldType]) -> Document
     text = storable(made.text)
     if len(text) > MAX_TEXT_BYTES // 4 and len(text.encode()) > MAX_TEXT_BYTES:
         raise InvalidInput(f"its text is longer than {MAX_TEXT_BYTES // 2**20} MB: split it.")
+    if made.title and len(made.title) > MAX_TITLE:
+        raise InvalidInput(f"its title is longer than {MAX_TITLE:,} characters: shorten it.")
     metadata = _metadata(made.metadata)
     if declared:
         fields.check(metadata, declared)

@@ -59,14 +59,20 @@ def which_database(settings: Settings, given_by: str) -> Check:
 def database(settings: Settings) -> Iterator[Check]:
     """Whether the server answers, whether it, pgvector and our schema are recent enough; then what is in it."""
     from semsearch.cli import contents
-    from semsearch.store import migrate
+    from semsearch.store import complaints, migrate
     from semsearch.store import roles as store_roles
     from semsearch.store.connection import Address
 
+    refused: str | None = None
     try:
         with Address(settings) as address:
-            found = migrate.found(address)
-            current = found["revision"] == migrate.head()
+            found = migrate.versions(address)
+            try:
+                found = migrate.found(address)
+            except Exception as error:
+                if (refused := complaints.refusal(error)) is None:
+                    raise
+            current = refused is None and found["revision"] == migrate.head()
             lacking = store_roles.look(address) if current else None
             risks = store_roles.look_for_risks(address) if current else None
     except SemsearchError as error:
@@ -75,12 +81,22 @@ def database(settings: Settings) -> Iterator[Check]:
     yield Check("connection", "ok", "the server answers")
     yield server(found)
     yield pgvector(found)
+    if refused:
+        yield unchecked("schema", refused)
+        return
     yield schema(found, embedded=address.embedded is not None)
-    if found["revision"] == migrate.head():
+    if current:
         yield roles(lacking)
         if risks is not None:
             yield safety(risks)
-        yield from contents.every(settings)
+        if not found["pgvector_hidden"]:
+            yield from contents.every(settings)
+
+
+def unchecked(name: str, refused: str) -> Check:
+    """A check that this role may not make."""
+    advice = "Run the doctor as the owner, or make this role a member of one that `semsearch roles list` names."
+    return Check(name, "warn", f"not checked: {refused}", advice)
 
 
 def roles(lacking: Sequence[str] | None) -> Check:
@@ -128,6 +144,9 @@ def pgvector(found: Mapping[str, Any]) -> Check:
     update = "Install a newer one on the server, then run ALTER EXTENSION vector UPDATE."
     if parse_version(version) < MINIMUM_PGVECTOR:
         return Check("pgvector", "fail", version, f"semsearch needs 0.8.0 or newer. {update}")
+    if hidden := found["pgvector_hidden"]:
+        advice = f"Run {found['pgvector_shown_by']}."
+        return Check("pgvector", "fail", f"{version}, in schema {hidden}, which is not in the search_path", advice)
     if parse_version(version) < SOUND_BUILD:
         advice = f"A parallel build can write past its memory before 0.8.2, and VACUUM damage indexes. {update}"
         return Check("pgvector", "warn", version, advice)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from semsearch.cli.checks import Check
+from semsearch.cli.checks import Check, unchecked
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -26,14 +26,31 @@ def every(settings: Settings) -> Iterator[Check]:
         try:
             with engine.connect() as connection:
                 found = spaces.every(connection)
-                yield collections(connection, found)
-                yield triggers(connection, found)
-                yield indexes(connection, found)
-                yield failures(connection, found)
-                yield workers(connection)
-                yield from vectors(connection)
+                makers: dict[str, Callable[[], Iterable[Check]]] = {
+                    "collections": lambda: [collections(connection, found)],
+                    "triggers": lambda: [triggers(connection, found)],
+                    "indexes": lambda: [indexes(connection, found)],
+                    "failures": lambda: [failures(connection, found)],
+                    "workers": lambda: [workers(connection)],
+                    "tables": lambda: vectors(connection),
+                }
+                for name, make in makers.items():
+                    yield from permitted(connection, name, make)
         finally:
             engine.dispose()
+
+
+def permitted(connection: Connection, name: str, make: Callable[[], Iterable[Check]]) -> list[Check]:
+    """What the check says, or that it is none for this role: the others do not depend on it."""
+    from semsearch.store import complaints
+
+    try:
+        with connection.begin_nested():
+            return list(make())
+    except Exception as error:
+        if (refused := complaints.refusal(error)) is None:
+            raise
+        return [unchecked(name, refused)]
 
 
 def collections(connection: Connection, found: Sequence[Space]) -> Check:

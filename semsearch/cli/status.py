@@ -21,7 +21,8 @@ def command(name: str | None, as_json: bool) -> None:
     """Show what is searchable, waiting and failed.
 
     With NAME everything about one collection, without it a line for each. Coverage is the share of the documents that
-    have chunks (a blank text has none), lag how long the oldest one waits, rate what was done in the last five minutes.
+    have chunks (a blank text has none), lag how long the oldest one waits, rate what was done in the last five
+    minutes. What your role may not see is left out.
 
     \b
     Examples:
@@ -48,7 +49,7 @@ COLUMNS = ("name", "documents", "coverage", "chunks", "backlog", "lag", "rate", 
 
 
 def _row(one: Status) -> tuple[Any, ...]:
-    lag = duration(one.lag_seconds) if one.backlog else None
+    lag = duration(one.lag_seconds) if one.backlog and one.lag_seconds is not None else None
     rate = one.rate and f"{output.rate(one.rate)}/s"
     counts = (one.documents, percent(one.coverage), one.chunks, one.backlog, lag, rate, one.failed)
     return (one.name, *counts, one.index, one.state)
@@ -60,14 +61,15 @@ def _fields(one: Status) -> Iterator[tuple[str, Any]]:
     yield "documents", one.documents
     yield "searchable", f"{one.stored_documents:,} ({percent(one.coverage) or '-'}), {one.chunks:,} chunks"
     leased = f", {one.leased:,} leased" if one.leased else ""
-    yield "backlog", f"{one.backlog:,}, the oldest for {duration(one.lag_seconds)}{leased}" if one.backlog else 0
+    waiting = one.backlog and f"{one.backlog:,}, the oldest for {duration(one.lag_seconds or 0)}{leased}"
+    yield "backlog", waiting
     if one.rate:
         yield "rate", f"{output.rate(one.rate)} documents/s"
     if one.estimated_finish:
         yield "finished", f"about {one.estimated_finish.astimezone():%Y-%m-%d %H:%M:%S}"
     if one.hit_rate is not None:
         yield "from cache", percent(one.hit_rate)
-    if one.token_budget or one.tokens_today:
+    if one.tokens_today is not None and (one.token_budget or one.tokens_today):
         yield "tokens today", f"{one.tokens_today:,}" + (f" of {one.token_budget:,}" if one.token_budget else "")
     yield "failed", one.failed
     yield "index", one.index

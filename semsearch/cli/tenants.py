@@ -27,6 +27,8 @@ def command() -> None:
 def list_(name: str, as_json: bool) -> None:
     """List the tenants with the number of their chunks, their roles, and their own index if they have one.
 
+    A role that was granted some tenants is told of these.
+
     \b
     Example:
       semsearch tenants list tickets

@@ -56,7 +56,7 @@ def parsed(kind: Kind, data: bytes, encoding: str | None) -> tuple[dict[str, Any
         raise
     except Exception as error:  # what parsers raise on broken files is not documented by any of them
         return {"error": f"is a broken {kind} file ({type(error).__name__})"}, b""
-    title = title and title[:1000].encode("utf-8", errors="replace").decode()
+    title = title and title[:1000].encode("utf-8", errors="replace").decode()  # MAX_TITLE, without numpy
     return {"size": len(body), "title": title, "format": format}, body
 
 

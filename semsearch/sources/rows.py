@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from semsearch.records import Document
+from semsearch.records import MAX_TITLE, Document
 from semsearch.sources.source import Broken, MissingField, Options, Unreadable
 
 Row = Mapping[str, Any]
@@ -56,7 +56,7 @@ def document(row: Row, options: Options, *, default_id: str | None = None) -> Do
         id=id,
         text="\n\n".join(text for text in texts if text.strip()),
         metadata=_metadata(row, options, {id_field, title_field, *text_fields}),
-        title=title.strip() or None,
+        title=title.strip()[:MAX_TITLE] or None,
     )
 
 

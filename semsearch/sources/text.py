@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, BinaryIO
 
-from semsearch.records import Document
+from semsearch.records import MAX_TITLE, Document
 from semsearch.sources.encoding import decode
 from semsearch.sources.source import MAX_TEXT, Kind, Options, Place, Unreadable
 
@@ -28,7 +28,7 @@ def read(content: BinaryIO, kind: Kind, place: Place, options: Options) -> Docum
         id=place.id,
         text=text,
         metadata={**header, "path": place.path},
-        title=None if title is None else str(title),
+        title=None if title is None else str(title)[:MAX_TITLE],
         format="markdown" if kind == "markdown" else "rst" if kind == "rst" else "text",
     )
 

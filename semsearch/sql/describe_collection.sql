@@ -5,6 +5,7 @@ DECLARE
     collection semsearch.collections;
     space record;
     shown regclass;
+    ours text := 'Chunks of the collection. ';
 BEGIN
     SELECT * INTO collection FROM semsearch.collections c WHERE c.id = collection_id;
     IF collection.id IS NULL THEN
@@ -34,11 +35,14 @@ BEGIN
         FROM jsonb_array_elements(collection.fields) AS f WHERE f ? 'name';
     END LOOP;
     IF shown IS NOT NULL THEN
-        PERFORM semsearch.describe(shown, NULL, format(
-            'Chunks of the collection. Nearest first: ORDER BY embedding %s $1 LIMIT 10',
-            (SELECT CASE s.distance WHEN 'l2' THEN '<->' WHEN 'cosine' THEN '<=>' WHEN 'inner_product' THEN '<#>' ELSE '<+>' END
-             FROM semsearch.spaces s WHERE s.collection_id = collection.id AND s.state = 'live')
-        ));
+        IF coalesce(obj_description(shown, 'pg_class'), ours) LIKE ours || '%' THEN  -- or the user's own
+            PERFORM semsearch.describe(shown, NULL, ours || format(
+                'Nearest first: ORDER BY embedding %s $1 LIMIT 10',
+                (SELECT CASE s.distance
+                    WHEN 'l2' THEN '<->' WHEN 'cosine' THEN '<=>' WHEN 'inner_product' THEN '<#>' ELSE '<+>' END
+                 FROM semsearch.spaces s WHERE s.collection_id = collection.id AND s.state = 'live')
+            ));
+        END IF;
         PERFORM semsearch.describe(shown, f ->> 'name', format('The declared field %s, from the metadata.', f ->> 'name'))
         FROM jsonb_array_elements(collection.fields) AS f WHERE f ? 'name';
     END IF;

@@ -1,6 +1,6 @@
 -- The rules of cleaning.py and fields.py, but for what PostgreSQL cannot hold anyway.
 CREATE OR REPLACE FUNCTION semsearch.document_problem(
-    collection semsearch.collections, id text, text text, metadata jsonb
+    collection semsearch.collections, id text, text text, metadata jsonb, title text
 ) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -14,6 +14,8 @@ BEGIN
         RETURN 'its text is NULL';
     ELSIF octet_length(text) > 20971520 THEN
         RETURN 'its text is longer than 20 MB: split it';
+    ELSIF char_length(title) > 1000 THEN
+        RETURN 'its title is longer than 1,000 characters: shorten it';
     ELSIF jsonb_typeof(metadata) IS DISTINCT FROM 'object' THEN
         RETURN format('its metadata is no JSON object but %s', coalesce(jsonb_typeof(metadata), 'NULL'));
     END IF;
@@ -42,5 +44,5 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION semsearch.document_problem(semsearch.collections, text, text, jsonb) IS
+COMMENT ON FUNCTION semsearch.document_problem(semsearch.collections, text, text, jsonb, text) IS
     'Why a document cannot be put into a collection, in a sentence; NULL when it can.';

@@ -10,7 +10,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     target semsearch.collections := semsearch.hold_collection(collection);
-    problem text := semsearch.document_problem(target, id, text, metadata);
+    problem text := semsearch.document_problem(target, id, text, metadata, title);
 BEGIN
     IF (semsearch.find_space(collection)).model IS NULL THEN
         problem := format('collection %L has no model, so every document must bring its embedding, as Python can', collection);
@@ -44,7 +44,7 @@ END $$;
 COMMENT ON FUNCTION semsearch.put(text, text, text, jsonb, text) IS
     'Insert or replace a document; a worker makes it searchable once the transaction is committed. collection: its name, '
     'not one that a table is attached to; id: yours, at most 1024 bytes; text: at most 20 MB; metadata: a JSON object of at '
-    'most 64 kB, in which declared fields have their types and a collection with tenants finds the tenant; title: embedded '
-    'along with every chunk. A document that is the same costs nothing. '
+    'most 64 kB, in which declared fields have their types and a collection with tenants finds the tenant; title: at most '
+    '1,000 characters, embedded along with every chunk. A document that is the same costs nothing. '
     'Example: SELECT semsearch.put(''handbook'', ''a1'', ''To reset your password, ...'', ''{"year": 2024}'')';
 REVOKE ALL ON FUNCTION semsearch.put(text, text, text, jsonb, text) FROM PUBLIC;

@@ -21,6 +21,7 @@ BEGIN
         ('reader', 'SELECT', '{alembic_version, collections, spaces, recalls, word_models, status, collection_spaces}'),
         ('worker', 'SELECT', '{alembic_version, collections, spaces, documents, tasks, leases, failures, backfills}'),
         ('worker', 'SELECT', '{workers, usage, query_embeddings, document_embeddings, embed_requests, status, live_workers}'),
+        ('worker', 'SELECT', '{word_models}'),  -- which rights() reads
         -- To lock a row takes the right to update something in it.
         ('worker', 'UPDATE (updated_at)', '{documents}'),
         ('worker', 'UPDATE (state, reason, blocked_at)', '{collections}'),

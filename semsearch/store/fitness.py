@@ -21,16 +21,33 @@ SELECT current_setting('server_version_num')::int AS server_number,
        current_setting('server_version') AS server,
        (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS pgvector,
        (SELECT default_version FROM pg_available_extensions WHERE name = 'vector') AS pgvector_available,
-       to_regclass('semsearch.alembic_version') IS NOT NULL AS migrated
+       (SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+        WHERE e.extname = 'vector' AND n.nspname <> ALL (current_schemas(true))) AS pgvector_hidden,
+       (SELECT CASE WHEN has_schema_privilege(n.oid, 'USAGE')
+                    THEN format('ALTER DATABASE %I SET search_path = %s, %I', current_database(),
+                                current_setting('search_path'), n.nspname)
+                    ELSE format('GRANT USAGE ON SCHEMA %I TO %I', n.nspname, current_user) END
+        FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+        WHERE e.extname = 'vector') AS pgvector_shown_by,
+       EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+               WHERE n.nspname = 'semsearch' AND c.relname = 'alembic_version') AS migrated
 """
 
 
-def facts(connection: psycopg.Connection[Any]) -> dict[str, Any]:
-    """Versions of the server, pgvector (installed, and available to install) and our schema; None where absent."""
+def versions(connection: psycopg.Connection[Any]) -> dict[str, Any]:
+    """Of the server and pgvector (installed, and available to install), None where absent; whether our schema is there.
+
+    By catalogs, which everybody may read.
+    """
     with connection.cursor(row_factory=dict_row) as cursor:
-        found = cursor.execute(FACTS).fetchone() or {}
-        row = cursor.execute("SELECT max(version_num) FROM semsearch.alembic_version") if found["migrated"] else None
-        revision = (row.fetchone() or {"max": None})["max"] if row else None
+        return cursor.execute(FACTS).fetchone() or {}
+
+
+def facts(connection: psycopg.Connection[Any]) -> dict[str, Any]:
+    """The same with the revision of our schema, None where there is none."""
+    found = versions(connection)
+    row = connection.execute("SELECT max(version_num) FROM semsearch.alembic_version") if found["migrated"] else None
+    (revision,) = (row and row.fetchone()) or (None,)
     return {**found, "revision": revision}
 
 
@@ -59,6 +76,11 @@ def check(found: Mapping[str, Any], display: str) -> None:
         problem = DatabaseUnavailable(
             f"{display} has pgvector {pgvector}; semsearch needs 0.8.0 or newer: install it on the server, then run "
             "ALTER EXTENSION vector UPDATE."
+        )
+    elif found["pgvector_hidden"]:
+        problem = DatabaseUnavailable(
+            f"{display} has pgvector in schema {found['pgvector_hidden']}, which is not in the search_path of this "
+            f"role: run {found['pgvector_shown_by']}."
         )
     if problem:
         raise problem

@@ -65,10 +65,11 @@ def upgrade(address: connections.Address) -> None:
             command.upgrade(config(connection=connection), "head")
     except DBAPIError as error:
         if isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
-            raise DatabaseUnavailable(
-                f"cannot migrate {address.display}: {error.orig.diag.message_primary}. "
-                "Run `semsearch migrate` once as the database's owner."
-            ) from error
+            said = error.orig.diag.message_primary or ""
+            way = "Run `semsearch migrate` once as the database's owner."
+            if "create extension" in said:  # which its owner need not be allowed to
+                way = "Have a superuser run CREATE EXTENSION vector in it, then run `semsearch migrate` again."
+            raise DatabaseUnavailable(f"cannot migrate {address.display}: {said}. {way}") from error
         raise complaints.translate(error) from error
     finally:
         engine.dispose()
@@ -83,6 +84,12 @@ def ahead(revision: str, display: str) -> SchemaMismatch:
     return SchemaMismatch(
         f"{display} has schema {revision}, newer than this semsearch knows (up to {head()}): upgrade semsearch."
     )
+
+
+def versions(address: connections.Address) -> Mapping[str, Any]:
+    """Those of the server, which everybody may see who can connect."""
+    with address.connect(vectors=False, autocommit=True) as connection:
+        return fitness.versions(connection)
 
 
 def found(address: connections.Address) -> Mapping[str, Any]:

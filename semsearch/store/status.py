@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from semsearch.errors import NotFound
-from semsearch.store import source, spaces, usage
+from semsearch.store import complaints, source, spaces, usage
 from semsearch.store.spaces import Space
 
 
@@ -22,6 +22,9 @@ class Status:
     that have chunks (None: there are no documents); texts that are blank have none. `bytes` counts chunks and indexes.
     `hit_rate` is the share of texts that the cache of embeddings had (None: no cache, or nothing asked of it yet).
     `tokens_today` are those of this day (UTC), of which `token_budget` is the limit.
+
+    What was used is None for a role that may not see it; so is, in a collection with tenants, what is about all of
+    them, and its `documents` are those that the role sees.
     """
 
     name: str
@@ -33,17 +36,17 @@ class Status:
     stored_documents: int
     coverage: float | None
     chunks: int
-    backlog: int
-    leased: int
-    lag_seconds: float
+    backlog: int | None
+    leased: int | None
+    lag_seconds: float | None
     rate: float | None
     estimated_finish: datetime | None
     hit_rate: float | None
-    tokens_today: int
+    tokens_today: int | None
     token_budget: int | None
-    failed: int
+    failed: int | None
     index: str | None
-    bytes: int
+    bytes: int | None
     state: str
     reason: str | None
 
@@ -53,17 +56,24 @@ SAME = (
     *("name", "model", "stored_documents", "leased", "lag_seconds", "rate", "estimated_finish", "failed"),
     *("index", "bytes", "state", "reason"),
 )
-VIEW = text("SELECT * FROM semsearch.status WHERE name = :name")
+VIEW = text("""
+SELECT *, has_table_privilege('semsearch.usage', 'SELECT') AS sees_usage FROM semsearch.status WHERE name = :name
+""")
 
 
 def read(connection: Connection, space: Space) -> Status:
-    """The status, every count exact, but for an attached table that is locked. Raises NotFound when it was dropped."""
+    """The status, every count exact, but for an attached table that is locked or that the role may not read.
+
+    Raises NotFound when it was dropped.
+    """
     row = connection.execute(VIEW, {"name": space.name}).one_or_none()
     if row is None:
         raise NotFound(f"collection {space.name!r} has been dropped.")
     seen = row._mapping
-    documents, stored = seen["documents"], seen["stored_documents"]
-    if space.attachment is not None and not source.check(connection, space):
+    documents, stored, sees_all = seen["documents"], seen["stored_documents"], seen["backlog"] is not None
+    if not sees_all:
+        documents = stored
+    elif space.attachment is not None:
         counted = _count(connection, space)
         documents = documents if counted is None else counted
     return Status(
@@ -71,23 +81,23 @@ def read(connection: Connection, space: Space) -> Status:
         distance=space.distance,
         vector_type=space.vector_type,
         documents=documents or 0,
-        coverage=min(stored * 10000 // documents / 10000, 1.0) if documents else None,
+        coverage=min(stored * 10000 // documents / 10000, 1.0) if documents and sees_all else None,
         chunks=spaces.count(connection, space),
         backlog=seen["backlog"],
-        hit_rate=usage.hit_rate(connection, space) if space.cached else None,
-        tokens_today=usage.today(connection, space),
+        hit_rate=usage.hit_rate(connection, space) if space.cached and seen["sees_usage"] else None,
+        tokens_today=usage.today(connection, space) if seen["sees_usage"] else None,
         token_budget=usage.budget(connection, space),
         **{name: seen[name] for name in SAME},
     )
 
 
 def _count(connection: Connection, space: Space) -> int | None:
-    """Documents in the source; None while its table is locked: the view's estimate serves then."""
+    """Documents in the source; None when its table is locked or not to be read: the view's estimate serves then."""
     try:
         with connection.begin_nested():
-            return source.count(connection, space)
+            return None if source.check(connection, space) else source.count(connection, space)
     except DBAPIError as error:
-        if not source.is_locked(error):
+        if not (source.is_locked(error) or complaints.refusal(error)):
             raise
         return None
 

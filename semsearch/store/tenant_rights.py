@@ -21,8 +21,13 @@ from semsearch.store.tenants import required
 # By which the view computes fields that are dates.
 CALLED = sql.SQL("semsearch.to_date(jsonb), semsearch.to_timestamp(jsonb)")
 
+# `seen`: whether the current role is told of it, for it sees the same chunks, or all.
 POLICIES = text("""
-SELECT p.polname AS name, obj_description(p.oid, 'pg_policy') AS tenant, pg_get_userbyid(r.oid) AS role
+SELECT p.polname AS name, obj_description(p.oid, 'pg_policy') AS tenant, pg_get_userbyid(r.oid) AS role,
+       NOT row_security_active(p.polrelid) OR EXISTS (
+           SELECT FROM pg_policy q CROSS JOIN unnest(q.polroles) AS those (oid)
+           WHERE q.polrelid = p.polrelid AND q.polname IN (p.polname, 'semsearch') AND pg_has_role(those.oid, 'USAGE')
+       ) AS seen
 FROM pg_policy p CROSS JOIN unnest(p.polroles) AS r (oid)
 WHERE p.polrelid = to_regclass(:table) AND starts_with(p.polname, 'tenant_')
 ORDER BY tenant, role
@@ -37,12 +42,23 @@ FROM pg_roles r CROSS JOIN pg_class c
 WHERE r.rolname = :role AND c.oid = to_regclass(:table)
 """)
 
+# Whether the role has rights to a table or view of ours, whoever granted them: for these it needs the schemas.
+LEFT = text("""
+SELECT EXISTS (
+    SELECT FROM pg_shdepend d JOIN pg_class c ON c.oid = d.objid
+    WHERE d.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_authid'::regclass AND d.refobjid = :oid
+      AND c.relnamespace IN ('semsearch'::regnamespace, 'collections'::regnamespace)
+)
+""")
+
 
 def granted(connection: Connection, space: Space) -> dict[str, list[str]]:
-    """The roles that may read, by tenant."""
+    """The roles that may read, by tenant: of those tenants whose chunks the current role sees."""
     roles: dict[str, list[str]] = {}
-    for _, tenant, role in connection.execute(POLICIES, {"table": f"semsearch.{space.table_name}"}):
-        roles.setdefault(tenant, []).append(role)
+    for policy in connection.execute(POLICIES, {"table": f"semsearch.{space.table_name}"}):
+        if policy.seen:
+            roles.setdefault(policy.tenant, []).append(policy.role)
     return roles
 
 
@@ -64,7 +80,8 @@ def grant(connection: Connection, space: Space, tenant: str, role: str) -> None:
 def revoke(connection: Connection, space: Space, tenant: str, role: str) -> None:
     """Let a role read the tenant's chunks no longer. Raises NotFound when it may not.
 
-    One that may read no tenant's any more loses SELECT on view and table; the schemas it may still use.
+    One that may read no tenant's any more loses SELECT on view and table, and after the last of them all that `grant`
+    gave it: it could not be dropped otherwise.
     """
     _number(space, tenant)
     oid = connection.execute(text("SELECT oid FROM pg_roles WHERE rolname = :role"), {"role": role}).scalar()
@@ -77,7 +94,11 @@ def revoke(connection: Connection, space: Space, tenant: str, role: str) -> None
     raw.execute(sql.SQL("DROP POLICY {} ON {}").format(sql.Identifier(name), _table(space)))
     if of_role == [name]:
         view = sql.Identifier("collections", space.name)
-        raw.execute(sql.SQL("REVOKE SELECT ON {}, {} FROM {}").format(view, _table(space), sql.Identifier(role)))
+        reader = sql.Identifier(role)
+        raw.execute(sql.SQL("REVOKE SELECT ON {}, {} FROM {}").format(view, _table(space), reader))
+        if not connection.execute(LEFT, {"oid": oid}).scalar_one():
+            raw.execute(sql.SQL("REVOKE EXECUTE ON FUNCTION {} FROM {}").format(CALLED, reader))
+            raw.execute(sql.SQL("REVOKE USAGE ON SCHEMA collections, semsearch FROM {}").format(reader))
 
 
 def copy(connection: Connection, space: Space, target: Space) -> None:

@@ -27,7 +27,7 @@ Sql = psycopg.Connection[Any]
 # Each value stands in the metadata of a document, under every field: most fit some types only.
 VALUES: list[Any] = [
     *("a", "b", "", "ä", "a" * 1024, "a" * 1025, "true", "2020"),
-    *(0, 1, -1, 2020, 2020.0, 2020.5, 2**63 - 1, 2**63, -1e-300, 1.7e308),
+    *(0, 1, -1, 2020, 2020.0, 2020.5, 2**63 - 1, 2**63, -(2**63), -1e-300, 1.7e308),
     *(True, False, None, [], ["a"], {"a": 1}),
     *(
         "2024-05-01",
@@ -48,7 +48,7 @@ TYPES: dict[str, FieldType] = {
 }
 OPERANDS: dict[str, list[Any]] = {
     "t": ["a", "b", "", "ä", "true"],
-    "i": [0, 1, 2020, -1],
+    "i": [0, 1, 2020, -1, -(2**63)],
     "f": [0, 1.5, 2020.5, -1e-300],
     "b": [True, False],
     "d": ["2024-05-01", "0001-01-01"],
@@ -329,6 +329,23 @@ def test_rights_on_the_view_stay(papers: Collection, sql: Sql) -> None:
     papers.add_field("year", "integer")
     papers.drop_field("lang")
     assert rights() == before
+
+
+def test_owner_comment_and_rights_to_columns_of_the_view_stay(papers: Collection, sql: Sql) -> None:
+    sql.execute("GRANT SELECT (document_id, lang), UPDATE (text) ON collections.papers TO pg_monitor")
+    sql.execute("COMMENT ON VIEW collections.papers IS 'What we publish'")
+    sql.execute("ALTER VIEW collections.papers OWNER TO pg_database_owner")
+    papers.add_field("year", "integer")
+    papers.drop_field("lang")
+    granted = """
+        SELECT attname, a.privilege_type FROM pg_attribute CROSS JOIN aclexplode(attacl) a
+        WHERE attrelid = 'collections.papers'::regclass AND a.grantee = 'pg_monitor'::regrole ORDER BY 1
+    """
+    assert sql.execute(granted).fetchall() == [("document_id", "SELECT"), ("text", "UPDATE")]
+    held = (
+        "SELECT relowner::regrole::text, obj_description(oid) FROM pg_class WHERE oid = 'collections.papers'::regclass"
+    )
+    assert sql.execute(held).fetchall() == [("pg_database_owner", "What we publish")]
 
 
 # Attached tables, and the command line

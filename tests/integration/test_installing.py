@@ -52,6 +52,27 @@ def managed(
             connection.execute(f"DROP ROLE {name}")
 
 
+@pytest.mark.parametrize("managed", ["NOCREATEROLE"], indirect=True)
+def test_an_owner_who_may_not_make_the_extension_is_told_who_can(managed: str, server_url: ServerUrl, cli: Cli) -> None:
+    name = str(conninfo.conninfo_to_dict(managed)["dbname"])
+    with psycopg.connect(server_url(name), autocommit=True) as superuser:
+        superuser.execute("DROP EXTENSION vector")
+        said = cli("--database-url", managed, "migrate", code=5).err
+        assert "Have a superuser run CREATE EXTENSION vector" in said
+        assert "owner" not in said
+        (path,) = superuser.execute("SHOW search_path").fetchone() or ("",)
+        superuser.execute('CREATE SCHEMA "Ext"')
+        superuser.execute('CREATE EXTENSION vector SCHEMA "Ext"')
+        for statement in (
+            f'GRANT USAGE ON SCHEMA "Ext" TO {name}',
+            f'ALTER DATABASE {name} SET search_path = {path}, "Ext"',
+        ):
+            said = cli("--database-url", managed, "migrate", code=5).err
+            assert f"has pgvector in schema Ext, which is not in the search_path of this role: run {statement}." in said
+            superuser.execute(statement)
+    cli("--database-url", managed, "migrate")
+
+
 @pytest.mark.parametrize("managed", ["NOCREATEROLE", "CREATEROLE"], indirect=True)
 def test_an_installer_that_is_no_superuser_can_do_all(managed: str, provider: Provider, tmp_path: Path) -> None:
     settings = Settings(

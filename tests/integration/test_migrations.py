@@ -434,6 +434,7 @@ FIT = {
     "server": "18.0",
     "pgvector": "0.8.5",
     "pgvector_available": "0.8.5",
+    "pgvector_hidden": None,
     "migrated": True,
     "revision": "0001",
 }

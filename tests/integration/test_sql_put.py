@@ -167,6 +167,14 @@ def test_it_takes_what_python_takes(fielded: Collection, sql: Sql, given: tuple[
     assert sql.execute("SELECT count(*) FROM semsearch.documents").fetchone() == (0,)
 
 
+def test_a_title_is_not_longer_than_a_thousand_characters(notes: Collection, sql: Sql) -> None:
+    sql.execute("SELECT semsearch.put('notes', 'a', 'x', title => repeat('é', 1000))")
+    said = "document 'b': its title is longer than 1,000 characters: shorten it"
+    with pytest.raises(errors.InvalidParameterValue, match=said):
+        sql.execute("SELECT semsearch.put('notes', 'b', 'x', title => repeat('x', 1001))")
+    assert sql.execute("SELECT id FROM semsearch.documents").fetchall() == [("a",)]
+
+
 def test_where_there_is_nothing_to_put_into_it_is_said(model_db: Database, articles: Sql) -> None:
     attach(model_db, wait=False)
     model_db.create_collection("given", dimensions=2)

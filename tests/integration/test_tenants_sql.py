@@ -219,6 +219,33 @@ def test_plans_and_statistics_show_no_value_of_anothers(tickets: Collection, as_
         as_a.execute("SELECT * FROM pg_statistic")
 
 
+def test_a_role_is_told_of_its_own_tenants(
+    tickets: Collection, sql: Sql, roles: tuple[str, str], module_database_url: str, tmp_path: Path
+) -> None:
+    assert [(one.name, one.chunks) for one in tickets.tenants()] == [("a", 5), ("b", 300)]
+    sql.execute(f"GRANT semsearch_reader TO {roles[0]}")
+    url = conninfo.make_conninfo(module_database_url, user=roles[0], password="secret")
+    with semsearch.connect(settings=Settings(database_url=SecretStr(url), home=tmp_path)) as theirs:
+        (own,) = theirs.collection("tickets").tenants()
+    assert (own.name, own.chunks, own.roles) == ("a", 5, (roles[0],))
+
+
+def test_a_role_can_be_dropped_once_its_last_grant_is_revoked(tickets: Collection, sql: Sql) -> None:
+    role = f"gone_{os.getpid()}"
+    sql.execute(f"CREATE ROLE {role}")
+    for tenant in "ab":
+        tickets.grant_tenant(tenant, role)
+    sql.execute(f"GRANT SELECT ON semsearch.word_models TO {role}")
+    tickets.revoke_tenant("a", role)
+    tickets.revoke_tenant("b", role)
+    used = "SELECT has_schema_privilege(%s, 'semsearch', 'USAGE')"
+    assert sql.execute(used, [role]).fetchone() == (True,)  # for the table that somebody else granted
+    sql.execute(f"REVOKE SELECT ON semsearch.word_models FROM {role}")
+    tickets.grant_tenant("a", role)
+    tickets.revoke_tenant("a", role)
+    sql.execute(f"DROP ROLE {role}")
+
+
 def test_a_role_that_sees_all_is_refused(tickets: Collection, sql: Sql, roles: tuple[str, str]) -> None:
     for change in ("BYPASSRLS", "NOBYPASSRLS SUPERUSER"):
         sql.execute(f"ALTER ROLE {roles[0]} {change}")

@@ -181,6 +181,10 @@ def test_a_title_that_the_text_begins_with_is_not_repeated(text: str) -> None:
     assert found.input == text
 
 
+def test_of_a_title_longer_than_it_may_be_only_the_beginning_is_a_heading() -> None:
+    assert {found.heading for found in cut(PROSE, title="long " * 100_000)} == {("long " * 200).strip()}
+
+
 def test_a_title_above_which_a_line_is_drawn_is_not_repeated() -> None:
     (found,) = cut("=====\nReset\n=====\nHow to", title="Reset", format="rst")
     assert (found.heading, found.input) == ("Reset", found.text)

@@ -64,6 +64,12 @@ def test_an_empty_title_is_none() -> None:
     assert clean(Document("a", "x", title="T\x00")).title == "T\ufffd"
 
 
+def test_a_title_has_at_most_1000_characters() -> None:
+    assert clean(Document("a", "x", title="é" * 1000)).title == "é" * 1000
+    with pytest.raises(InvalidInput, match=r"document 'a': its title is longer than 1,000 characters: shorten it"):
+        clean(Document("a", "x", title="x" * 1001))
+
+
 def test_a_text_has_at_most_20_mb(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cleaning, "MAX_TEXT_BYTES", 40)
     assert clean(Document("a", "x" * 40)).text == "x" * 40

@@ -11,7 +11,14 @@ from semsearch.cli import checks
 from semsearch.config import Settings
 from semsearch.store import migrate
 
-GOOD = {"server_number": 180004, "server": "18.4", "pgvector": "0.8.5", "pgvector_available": "0.8.5"}
+GOOD = {
+    "server_number": 180004,
+    "server": "18.4",
+    "pgvector": "0.8.5",
+    "pgvector_available": "0.8.5",
+    "pgvector_hidden": None,
+    "pgvector_shown_by": "ALTER DATABASE d SET search_path = public, ext",
+}
 
 
 @pytest.mark.parametrize(
@@ -23,6 +30,7 @@ GOOD = {"server_number": 180004, "server": "18.4", "pgvector": "0.8.5", "pgvecto
         ({"pgvector": "0.8.1"}, "warn", "0.8.2"),
         ({"pgvector": "0.7.4"}, "fail", "ALTER EXTENSION"),
         ({"pgvector": None, "pgvector_available": None}, "fail", "Install it"),
+        ({"pgvector_hidden": "ext"}, "fail", "ALTER DATABASE d SET search_path = public, ext"),
     ],
     ids=str,
 )

@@ -196,6 +196,12 @@ def test_what_is_not_front_matter_is_text(tmp_path: Path, read: Read, text: str)
     assert document.metadata == {"path": "a.md"}
 
 
+def test_a_long_title_is_cut(tmp_path: Path, read: Read) -> None:
+    (tmp_path / "a.md").write_text(f"---\ntitle: {'T' * 1001}\n---\ntext\n")
+    (document,), _ = read(tmp_path / "a.md")
+    assert document.title == "T" * 1000
+
+
 def test_the_header_of_a_pep_becomes_title_and_metadata(tmp_path: Path, read: Read) -> None:
     (tmp_path / "a.rst").write_text(
         "PEP: 8\nTitle: A title\nAuthor: One,\n        Two\nPost-History:\nPython-Version: 3.10\n\nBody: not a field\n"

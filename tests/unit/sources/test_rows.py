@@ -82,6 +82,10 @@ def test_several_text_fields_are_joined_by_a_blank_line() -> None:
     assert found.metadata == {}
 
 
+def test_a_long_title_is_cut() -> None:
+    assert row({"id": 1, "text": "x", "title": "T" * 1001}).title == "T" * 1000
+
+
 def test_title_field_and_metadata_fields() -> None:
     fields = {"id": 1, "text": "x", "name": "N", "title": "kept", "a": 1, "metadata": {"b": 2, "c": 3}}
     found = row(fields, title_field="name", metadata_fields=("b", "a", "gone"))
