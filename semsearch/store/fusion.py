@@ -86,8 +86,8 @@ def statement(
     """Distance and columns of a Hit, its score, its rank in either leg (NULL where that did not find it), and how many
     chunks the vector leg compared (NULL where it does not say).
 
-    `vector` is that leg (`vector_leg`); as many hits come as it has, or `top_k`, or those of documents: all that either
-    leg found and the nearest others. Best first, in a total order.
+    `vector` is that leg (`vector_leg`); as many hits come as it has, or `top_k`; those `within` are all that either leg
+    found and the nearest others. Best first, in a total order.
     """
     legs = _legs(vector, lexical.leg(space, lexemes, condition, fusion.depths[1]))
     if within is not None:
@@ -199,7 +199,8 @@ def _scored(compared: CTE, lexemes: Lexemes, fusion: Fusion) -> FromClause:
         ((distance - last) / func.nullif(last - first, literal_column("0"), type_=Double())).label("beyond"),
     ).subquery("rated")
     least = func.min(rated.c.score).filter(rated.c.is_found).over()
-    behind = least / (literal_column("1") + func.coalesce(rated.c.beyond, literal_column("0"), type_=Double()))
+    # What a walk of the index missed may be nearer; and where all are as near, there is no scale: greatest(NULL, 0).
+    behind = least / (literal_column("1") + func.greatest(rated.c.beyond, literal_column("0"), type_=Double()))
     score = case((rated.c.is_found, rated.c.score), else_=behind)
     return select(*(rated.c[name] for name in kept), score.label("score")).subquery("scored")
 
