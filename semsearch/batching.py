@@ -106,7 +106,7 @@ class Batcher:
         mine = self._enter(queries)
         try:
             while self._next(mine, deadline):
-                self._run()
+                self._take_turn(deadline)
         finally:
             self._leave(mine)
         for asked in mine:
@@ -145,6 +145,16 @@ class Batcher:
                     return True
                 self._changed.wait(deadline.remaining() if deadline else None)
             return False
+
+    def _take_turn(self, deadline: Deadline | None) -> None:
+        """A provider's answer, which may be long in coming, is waited for in a thread of its own: ours has a deadline.
+
+        A daemon, which a provider that hangs does not keep from ending with the process.
+        """
+        if deadline is None or deadline.seconds is None or embedders.is_local(self.embedder.model):
+            self._run()
+        else:
+            threading.Thread(target=self._run, name="semsearch-query", daemon=True).start()
 
     def _run(self) -> None:
         """Embed what was taken, for everybody."""

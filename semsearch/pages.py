@@ -1,8 +1,9 @@
 """Where a page of hits ended, as a text that the next search is given: keyset pagination.
 
-What is put or deleted meanwhile moves no page: the next one begins behind the last hit that was shown, wherever that
-stands by then. No hit comes twice. A walk of the index may miss a hit that is nearer than the last of a page, as it may
-miss any, and then no later page has it; pages of the exact plan miss none.
+What is put or deleted meanwhile moves no page of distances: the next one begins behind the last hit that was shown,
+wherever that stands by then. No hit comes twice. Scores of words depend on all that is stored: when it changes between
+two pages, hits may come again or be left out. A walk of the index may miss a hit that is nearer than the last of a
+page, as it may miss any, and then no later page has it; pages of the exact plan miss none.
 """
 
 from __future__ import annotations

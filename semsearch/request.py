@@ -163,17 +163,20 @@ class Request:
             raise InvalidInput("plan and max_distance are about distances, and mode 'text' looks at none.")
         if self.candidates is not None and not self.is_ranked_again:
             raise InvalidInput("candidates are for what ranks hits again: rerank, boosts or diversity.")
-        if self.rerank is not None and (self.candidates or 0) > MAX_RERANKED:
-            raise InvalidInput(f"at most {MAX_RERANKED:,} candidates can be reranked; got {self.candidates:,}.")
+        if (self.candidates or 0) > self.most_candidates:
+            raise InvalidInput(
+                f"rerank and diversity take at most {self.most_candidates:,} candidates; got {self.candidates:,}."
+            )
 
     def _check_weights(self) -> None:
         if self.weights is None:
             return
         given = tuple(self.weights) if isinstance(self.weights, Sequence) else ()
-        if len(given) != 2 or not all(_is_number(each) and 0 <= each <= MAX_WEIGHT for each in given) or not any(given):
+        if len(given) != 2 or not all(map(_is_weight, given)) or not any(given):
+            got = ", ".join(map(describe, given)) or describe(self.weights)
             raise InvalidInput(
-                f"weights are two numbers from 0 to {MAX_WEIGHT:,}, of meaning and of words and not both 0, such as "
-                f"(0.7, 0.3); got {', '.join(map(describe, given)) or describe(self.weights)}."
+                f"weights are two numbers, of meaning and of words, such as (0.7, 0.3): not both 0, and otherwise from "
+                f"{1 / MAX_WEIGHT:f} to {MAX_WEIGHT:,}; got {got}."
             )
 
     @cached_property
@@ -205,7 +208,12 @@ class Request:
             return max(self.candidates, self.top_k)
         if self.rerank is not None:
             return max(50, self.top_k)
-        return max(100, 10 * self.top_k)
+        return min(max(100, 10 * self.top_k), self.most_candidates)
+
+    @property
+    def most_candidates(self) -> int:
+        """A cross-encoder reads each of them, and diversity compares each with each."""
+        return MAX_CANDIDATES if self.rerank is None and self.diversity is None else MAX_RERANKED
 
 
 def check_deadline(seconds: Any) -> None:
@@ -223,6 +231,10 @@ def _is_number(value: Any) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
     except OverflowError:  # an integer beyond every float
         return False
+
+
+def _is_weight(value: Any) -> bool:
+    return _is_number(value) and (value == 0 or 1 / MAX_WEIGHT <= value <= MAX_WEIGHT)  # products of two stay numbers
 
 
 def _number(name: str, value: Any, least: float, most: float) -> None:

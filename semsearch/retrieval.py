@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, and_
@@ -153,18 +154,20 @@ class Retrieval:
         with self._cut_off():
             lexemes = self._lexemes(asked)
             choice = self.choose(asked, depth(fusion, limit))
-            found, choice = self._all_there_are(
-                asked, choice, limit, lambda scan: self._run_fused(asked, scan, lexemes, fusion, limit, within)
-            )
+            run = partial(self._run_fused, asked, lexemes, fusion, limit, within)
+            if within is None:
+                found, choice = self._all_there_are(asked, choice, limit, run)
+            else:  # to find fewer than the limit says nothing of the index
+                found = run(choice.scan)
             pool = self._pool(found, choice, limit)
-            pool = replace(pool, complete=pool.complete and lexemes.complete)
+            pool = replace(pool, complete=pool.complete and lexemes.complete and found.is_whole)
             return replace(pool, explain=lambda: self._explained_fused(asked, choice.scan, lexemes, fusion, limit))
         if self.request.page is not None or within is not None:  # distances cannot be put behind a page of scores
             return Pool([], "exact", "", 0, False, False, True)
         return replace(self._best_so_far(asked, asked.condition, limit), complete=False, cut_off=True)
 
     def _run_fused(
-        self, asked: Asked, scan: Scan, lexemes: Lexemes, fusion: Fusion, limit: int, within: Within | None
+        self, asked: Asked, lexemes: Lexemes, fusion: Fusion, limit: int, within: Within | None, scan: Scan
     ) -> Found:
         assert asked.embedding is not None
         timeout = self.deadline.remaining()

@@ -27,14 +27,15 @@ from semsearch.ranking import boost_syntax
 from semsearch.ranking.boosts import DecayBoost
 from semsearch.records import Hits
 from semsearch.refining import Refiner
-from semsearch.request import MAX_CANDIDATES, MAX_RERANKED, Options, Request, Target
+from semsearch.request import Options, Request, Target
 from semsearch.rerankers import Reranker
 from semsearch.retrieval import Asked, Known, Pool, Retrieval, Where
 from semsearch.store import calibration, indexes, query_cache, samples, spaces, tenants
-from semsearch.store.deadlines import Deadline, kept
+from semsearch.store.deadlines import Deadline, kept, limited
 from semsearch.store.documents import any_of
 from semsearch.store.fusion import Within
 from semsearch.store.indexes import Index
+from semsearch.store.session import transaction
 from semsearch.store.spaces import Space
 from semsearch.store.transactions import again_when_lost
 
@@ -134,7 +135,7 @@ class Searcher:
         return found
 
     def _answer(self, asked: Asked, request: Request, deadline: Deadline) -> Hits:
-        state = self.state(request.tenant)
+        state = self.state(request.tenant, deadline.remaining())
         retrieval = Retrieval(self.engine, self.space, self.planner, state, self.known, request, deadline)
         if request.is_plain:
             pool = retrieval.fetch(asked, request.top_k + 1, request.page)
@@ -156,7 +157,7 @@ class Searcher:
 
     def _candidates(self, asked: Asked, request: Request, retrieval: Retrieval) -> Pool:
         """The best, to be ranked again: the same for every page, and of as many documents as there have to be."""
-        limit, most = request.pool, MAX_RERANKED if request.rerank is not None else MAX_CANDIDATES
+        limit, most = request.pool, request.most_candidates
         while True:
             pool = retrieval.fetch(asked, limit)
             documents = len({hit.document_id for hit in pool.hits})
@@ -180,24 +181,27 @@ class Searcher:
             limit *= DEEPER
         if (request.per_document or 1) == 1 or pool.exhausted or pool.cut_off:
             return pool, groups
-        return pool, self._filled_up(groups[: request.top_k + 1], asked, request, retrieval, limit)
+        groups, is_whole = self._filled_up(groups[: request.top_k + 1], asked, request, retrieval, limit)
+        return replace(pool, complete=pool.complete and is_whole), groups
 
     def _filled_up(
         self, groups: list[refining.Group], asked: Asked, request: Request, retrieval: Retrieval, limit: int
-    ) -> list[refining.Group]:
-        """The documents with all the hits that each may show: some of them lie deeper than the pool of `limit`."""
+    ) -> tuple[list[refining.Group], bool]:
+        """The documents with all the hits that each may show: some of them lie deeper than the pool of `limit`. And
+        whether there was time for it.
+        """
         assert request.per_document is not None
         ids = [group[0].document_id for group in groups]
         if request.mode == "hybrid":  # whose scores are those of this pool
             pool = retrieval.fetch(asked, limit, within=Within(tuple(ids), request.per_document))
             found = {group[0].document_id: group for group in refining.groups(pool.hits, replace(request, after=None))}
-            return [found.get(id, group) for id, group in zip(ids, groups, strict=True)]
+            return [found.get(id, group) for id, group in zip(ids, groups, strict=True)], not pool.cut_off
         limit = DEEPER * len(ids) * request.per_document
         while True:
             pool = retrieval.fetch(asked.within(spaces.queried(self.space).c.document_id == any_of(ids)), limit)
             found = {group[0].document_id: group for group in refining.groups(pool.hits, replace(request, after=None))}
             if pool.exhausted or pool.cut_off or all(len(found.get(id, ())) == request.per_document for id in ids):
-                return [found.get(id, group) for id, group in zip(ids, groups, strict=True)]
+                return [found.get(id, group) for id, group in zip(ids, groups, strict=True)], not pool.cut_off
             limit *= DEEPER
 
     def _page(
@@ -211,11 +215,14 @@ class Searcher:
         explained = explanation.of(pool) if request.explain else None
         return Hits(tuple(hits), pool.plan, pool.sql, pool.seen, pool.complete and told, further, explained)
 
-    def state(self, tenant: str | None = None) -> State:
-        """The index and what was measured of it, at most ten seconds ago; a tenant's own index where it has one."""
+    def state(self, tenant: str | None = None, timeout: float | None = None) -> State:
+        """The index and what was measured of it, at most ten seconds ago; a tenant's own index where it has one.
+
+        No statement takes longer than `timeout` seconds.
+        """
         state = self._state
         if state is None or time.monotonic() - self._looked > STATE_AGE:
-            with self.engine.connect() as connection:
+            with self.engine.connect() as connection, transaction(connection, limited(timeout)):
                 there = indexes.every(connection, self.space)
                 index = indexes.main(there)
                 rows = indexes.rows(connection, self.space)

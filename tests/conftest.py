@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -197,6 +198,10 @@ def provider_process() -> Iterator[Provider]:
 @pytest.fixture
 def provider(provider_process: Provider) -> Provider:
     """A server that speaks OpenAI's protocol, with no script, no rules and nothing counted yet."""
+    from semsearch import batching
+
+    while any(batcher._embedding for batcher in batching._batchers.values()):  # what an earlier test did not wait for
+        time.sleep(0.01)
     provider_process.reset()
     return provider_process
 

@@ -84,7 +84,7 @@ def statement(
     within: Within | None = None,
 ) -> Select[Any]:
     """Distance and columns of a Hit, its score, its rank in either leg (NULL where that did not find it), and how many
-    chunks the vector leg compared (NULL where it does not say).
+    chunks either leg compared (`seen` and `read`; NULL where it does not say).
 
     `vector` is that leg (`vector_leg`); as many hits come as it has, or `top_k`; those `within` are all that either leg
     found and the nearest others. Best first, in a total order.
@@ -102,9 +102,9 @@ def statement(
     best = chosen.cte("best").prefix_with("MATERIALIZED")
     chunks = queried(space)
     shown = (chunks.c[name] for name in SHOWN)
-    seen = select(func.max(legs.c.seen)).scalar_subquery().label("seen")
+    counted = (select(func.max(legs.c[name])).scalar_subquery().label(name) for name in ("seen", "read"))
     return (
-        select(best.c.distance, *shown, best.c.score, best.c.vector_rank, best.c.text_rank, seen)
+        select(best.c.distance, *shown, best.c.score, best.c.vector_rank, best.c.text_rank, *counted)
         .join_from(best, chunks, _same(best, chunks))
         .order_by(*_order(best))
     )
@@ -139,6 +139,7 @@ def _legs(vector: Select[Any], text: Select[Any]) -> CTE:
         near.c.seen,
         worded.c.score,
         worded.c.rank.label("text_rank"),
+        worded.c.seen.label("read"),
     ).select_from(near.join(worded, _same(near, worded), full=True))
     return found.cte("found").prefix_with("MATERIALIZED")
 
@@ -200,7 +201,7 @@ def _scored(compared: CTE, lexemes: Lexemes, fusion: Fusion) -> FromClause:
     ).subquery("rated")
     least = func.min(rated.c.score).filter(rated.c.is_found).over()
     # What a walk of the index missed may be nearer; and where all are as near, there is no scale: greatest(NULL, 0).
-    behind = least / (literal_column("1") + func.greatest(rated.c.beyond, literal_column("0"), type_=Double()))
+    behind = least / (literal_column("2") + func.greatest(rated.c.beyond, literal_column("0"), type_=Double()))
     score = case((rated.c.is_found, rated.c.score), else_=behind)
     return select(*(rated.c[name] for name in kept), score.label("score")).subquery("scored")
 
@@ -250,7 +251,8 @@ def run(
         sql = str(result.context.statement)
         rows = result.all()
     hits = [Hit(*row[: len(SHOWN) + 2]) for row in rows]
-    return Found(hits, nearest.numbered(sql), rows[0].seen if rows else None)
+    seen, read = (rows[0].seen, rows[0].read) if rows else (None, None)
+    return Found(hits, nearest.numbered(sql), seen, is_whole=(read or 0) < lexical.CANDIDATES)
 
 
 def vector_leg(space: Space, scan: Scan, condition: Condition) -> Select[Any]:

@@ -77,11 +77,15 @@ MOST_FEW = 1_000
 
 @dataclass(frozen=True)
 class Found:
-    """What a statement found, nearest first; `seen` chunks were compared or were candidates, where that was counted."""
+    """What a statement found, nearest first; `seen` chunks were compared or were candidates, where that was counted.
+
+    `is_whole`: no words were in too many chunks to follow them into all.
+    """
 
     hits: list[Hit]
     sql: str
     seen: int | None
+    is_whole: bool = True
 
 
 def distance(space: Space) -> ColumnElement[float]:

@@ -197,3 +197,13 @@ def test_many_queries_are_embedded_until_the_deadline(notes: Collection, provide
     with pytest.raises(DeadlineExceeded):
         notes.search_many([f"question {at}" for at in range(100)], deadline=0.001)
     assert len(inputs(provider)) <= batching.LARGEST
+
+
+def test_a_provider_that_is_slow_is_waited_for_until_the_deadline(notes: Collection, provider: Provider) -> None:
+    notes.put([{"id": "a", "text": "one"}])
+    provider.script({"fault": "slow", "seconds": 5})
+    with pytest.raises(DeadlineExceeded):
+        notes.search("late", deadline=0.2)
+    assert batching.of(notes._embedder())._embedding.keys() == {"late"}, "it has not been waited for"
+    assert len(notes.search("late")) == 1, "and comes for whoever asks next"
+    assert [text for call in provider.calls for text in call["inputs"]].count("late") == 1

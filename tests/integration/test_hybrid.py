@@ -318,6 +318,16 @@ def test_a_chunk_at_no_distance_leaves_the_others_in_their_order(model_db: Datab
     assert [hit.score for hit in hybrid(collection, "plum")] == pytest.approx([2 / 3 + 1 / 3 * 1 / 2.2])
 
 
+def test_what_the_words_found_comes_before_what_fills_the_answer(model_db: Database) -> None:
+    """Also where the nearest are all as near."""
+    collection = model_db.create_collection("equal", dimensions=3, language="simple")
+    collection.put(Document(f"same{number}", "plum", embedding=QUERY) for number in range(9))
+    collection.put([Document("near", "plum", embedding=[1, 0.1, 0]), Document("far", "fig", embedding=[0.0, 1, 0])])
+    found = hybrid(collection, "fig", 11, weights=(1, 0.01), depths=(5, 5))
+    assert keys(found)[5] == ("far", 0)
+    assert (found[6].score or 0) < (found[5].score or 0)
+
+
 def test_an_empty_collection_has_no_hits(model_db: Database) -> None:
     collection = model_db.create_collection("nothing", dimensions=3)
     assert by_words(collection, "anything") == []

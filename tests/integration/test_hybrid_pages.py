@@ -12,6 +12,9 @@ import pytest
 from semsearch import Document, Hit, Hits
 from semsearch.collection import Collection
 from semsearch.database import Database
+from semsearch.retrieval import Pool, Retrieval
+from semsearch.store import lexical
+from semsearch.store.fusion import Within
 from tests.provider import Provider
 
 MODEL = "openai:text-embedding-3-small"
@@ -134,3 +137,25 @@ def test_what_was_seen_is_never_more_than_there_is(fruit: Collection) -> None:
     for options in ({"mode": "hybrid"}, {"mode": "vector"}):
         for top_k in (10, 1000):
             assert fruit.search(QUERY, top_k=top_k, **options).seen == chunks
+
+
+def test_a_document_that_could_not_be_filled_up_in_time_is_said(
+    fruit: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Retrieval.fetch
+
+    def fetch(self: Retrieval, *arguments: Any, within: Within | None = None) -> Pool:
+        if within is not None:
+            return Pool([], "exact", "", 0, exhausted=False, complete=False, cut_off=True)
+        return real(self, *arguments)
+
+    assert search(fruit, top_k=3, per_document=5, deadline=60, partial=True).complete
+    monkeypatch.setattr(Retrieval, "fetch", fetch)
+    hits = search(fruit, top_k=3, per_document=5, deadline=60, partial=True)
+    assert len({hit.document_id for hit in hits}) == 3 and not hits.complete
+
+
+def test_words_that_are_not_followed_to_the_end_are_said(fruit: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert search(fruit).complete
+    monkeypatch.setattr(lexical, "CANDIDATES", 20)
+    assert not search(fruit).complete

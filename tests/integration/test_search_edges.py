@@ -62,12 +62,15 @@ def test_a_handle_from_before_the_language_changed_is_told(words: Collection, mo
     assert len(found(words, "common", top_k=40)) == 40
 
 
+@pytest.mark.parametrize("is_known", [True, False], ids=["known", "first"])
 @pytest.mark.parametrize(
     "options",
     [{"filter": {"x": {"$lt": 3}}}, {"mode": "text"}, {"rest": "document"}, {"partial": True}],
     ids=["filter", "text", "document", "partial"],
 )
-def test_a_lock_holds_no_search_up_beyond_its_deadline(words: Collection, sql: Sql, options: dict[str, Any]) -> None:
+def test_a_lock_holds_no_search_up_beyond_its_deadline(
+    words: Collection, sql: Sql, options: dict[str, Any], is_known: bool
+) -> None:
     table, done = f"semsearch.{words.space.table_name}", threading.Event()
     asked = dict(options)
     target: dict[str, Any] = {"embedding": QUERY}
@@ -85,7 +88,8 @@ def test_a_lock_holds_no_search_up_beyond_its_deadline(words: Collection, sql: S
             said.append(False)
         done.set()
 
-    words.search(embedding=QUERY)  # what is known of the index is known
+    if is_known:
+        words.search(embedding=QUERY)  # and with it what is known of the index
     with sql.transaction():
         sql.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
         thread = threading.Thread(target=search)
@@ -145,12 +149,13 @@ def test_a_page_that_was_made_up_is_refused(words: Collection, plain: str) -> No
         ({"depth": 3}, "mode 'hybrid'"),
         ({"weights": (1, 2)}, "mode 'hybrid'"),
         ({"candidates": 5}, "ranks hits again"),
-        ({"rerank": "x", "candidates": 5000}, "can be reranked"),
+        ({"rerank": "x", "candidates": 5000}, "at most 1,000 candidates"),
         ({"min_score": 1}, "max_distance"),
         ({"per_document": True}, "per_document is a whole number"),
         ({"boosts": 5}, "boosts"),
         ({"top_k": 10**5000}, "top_k is a whole number from 1 to 1000; got a number beyond 64 bits"),
-        ({"mode": "hybrid", "weights": (1e308, 1e308)}, "weights are two numbers from 0 to 1,000,000"),
+        ({"mode": "hybrid", "weights": (1e308, 1e308)}, "from 0.000001 to 1,000,000"),
+        ({"mode": "hybrid", "weights": (5e-324, 1)}, "from 0.000001 to 1,000,000"),
         ({"mode": "hybrid", "weights": (0, 0)}, "not both 0"),
         ({"mode": "hybrid", "weights": (10**400, 1)}, "weights are two numbers"),
         ({"mode": "hybrid", "min_score": 10**400}, "min_score is a number"),
