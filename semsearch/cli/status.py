@@ -80,7 +80,8 @@ def _fields(one: Status) -> Iterator[tuple[str, Any]]:
 def advice(one: Status) -> Iterator[str]:
     """Why a collection does not go on, and what to do about it."""
     if one.state == "blocked":
-        yield f"{one.name} is blocked: {one.reason}. Workers try again every five minutes."
+        reason = (one.reason or "").removesuffix(".")  # some are sentences of the server's or of a provider's
+        yield f"{one.name} is blocked: {reason}. Workers try again every five minutes."
     elif one.backlog and not one.leased and not one.rate:
         yield f"Nobody works on {one.name}. Next: semsearch worker"
     if one.failed:

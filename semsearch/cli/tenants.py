@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from semsearch.cli import connection, options, output
+
+if TYPE_CHECKING:
+    from semsearch.collection import Collection
 
 
 @click.group(name="tenants")
@@ -34,14 +39,24 @@ def list_(name: str, as_json: bool) -> None:
       semsearch tenants list tickets
     """
     with connection.collection(name) as collection:
-        has_tenants, found = collection.space.tenant is not None, collection.tenants()
+        found = collection.tenants()
+        nothing = "" if found or as_json else _nothing(collection)
     if as_json:
         output.print_json({"tenants": found})
     elif not found:
-        click.echo(f"{name}: no tenants yet" if has_tenants else f"{name}: was created without --tenant")
+        click.echo(f"{name}: {nothing}")
     else:
         rows = [(one.name or "(nobody's)", one.chunks, ", ".join(one.roles), one.index) for one in found]
         output.print_table(("tenant", "chunks", "roles", "index"), rows)
+
+
+def _nothing(collection: Collection) -> str:
+    """Why no tenant is shown."""
+    if collection.space.tenant is None:
+        return "was created without --tenant"
+    if collection.status().backlog is None:  # which only a role that sees every tenant is told
+        return "your role was granted none of its tenants. Next: semsearch tenants grant, as its owner"
+    return "no tenants yet"
 
 
 @command.command()

@@ -28,6 +28,8 @@ class Compression(GZipMiddleware):
                 own = answered.get("etag", "").removesuffix('"') + COMPRESSED + '"'
                 if "etag" in answered and (answered.get("content-encoding") == "gzip" or own in known):
                     answered["etag"] = own
+                if message["status"] == 304:
+                    answered.add_vary_header("Accept-Encoding")  # as what it stands for, which has a body (15.4.5)
             await send(message)
 
         if not takes_gzip(", ".join(headers.getlist("accept-encoding"))):

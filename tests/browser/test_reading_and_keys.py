@@ -76,6 +76,21 @@ def test_every_view_fits_a_phone_with_a_key(new_page: NewPage, everything: None,
         assert page.evaluate(FITS), name
 
 
+def test_a_hit_shows_three_lines_of_its_title_and_the_document_all(new_page: NewPage, db: Database) -> None:
+    title = "word " * 199 + "end"
+    collection = db.create_collection("notes", model=MODEL)
+    collection.put([{"id": "a", "text": "a text", "title": title}])
+    page = new_page(viewport={"width": 320, "height": 800})
+    tall = "one => one.scrollHeight > one.clientHeight"
+    for url in (address(collection="notes"), address(collection="notes", q="text")):
+        page.goto(url)
+        shown = page.locator(".open")
+        assert shown.evaluate(tall) and shown.bounding_box()["height"] < 100, url
+    shown.click()
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+    assert not page.locator("h1").evaluate(tall)
+
+
 def _open_all(page: Page) -> None:
     page.evaluate("for (const details of document.querySelectorAll('details')) details.open = true")
     if page.locator(".how").count():

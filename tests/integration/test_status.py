@@ -136,9 +136,9 @@ def test_status_tells_of_one_and_of_all(cli: Cli, points: Any, sql_here: Sql) ->
 
 
 def test_status_says_why_a_collection_is_blocked(cli: Cli, points: Any, sql_here: Sql) -> None:
-    sql_here.execute("UPDATE semsearch.collections SET state = 'blocked', reason = 'the key was refused: set another'")
+    sql_here.execute("UPDATE semsearch.collections SET state = 'blocked', reason = 'the key was refused: set another.'")
     for shown in (cli("status").out, cli("status", "points").out):
-        assert "points is blocked: the key was refused: set another" in shown
+        assert "points is blocked: the key was refused: set another. Workers try again" in shown
 
 
 def doctor(cli: Cli) -> dict[str, tuple[str, str, str]]:

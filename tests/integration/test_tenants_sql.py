@@ -21,6 +21,7 @@ from semsearch.errors import InvalidInput, NotFound
 from semsearch.store import connection as connections
 from semsearch.store import migrate, tenant_rights
 from tests.conftest import ServerUrl, maintenance
+from tests.integration.command_line import Cli
 from tests.integration.hands import MODEL
 from tests.provider import Provider
 
@@ -228,6 +229,21 @@ def test_a_role_is_told_of_its_own_tenants(
     with semsearch.connect(settings=Settings(database_url=SecretStr(url), home=tmp_path)) as theirs:
         (own,) = theirs.collection("tickets").tenants()
     assert (own.name, own.chunks, own.roles) == ("a", 5, (roles[0],))
+
+
+def test_a_role_that_was_granted_no_tenant_is_told_so(
+    cli: Cli,
+    tickets: Collection,
+    sql: Sql,
+    roles: tuple[str, str],
+    module_database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tickets.revoke_tenant("a", roles[0])
+    sql.execute(f"GRANT semsearch_reader TO {roles[0]}")
+    url = conninfo.make_conninfo(module_database_url, user=roles[0], password="secret")
+    monkeypatch.setenv("SEMSEARCH_DATABASE_URL", url)
+    assert "tickets: your role was granted none of its tenants" in cli("tenants", "list", "tickets").out
 
 
 def test_a_role_can_be_dropped_once_its_last_grant_is_revoked(tickets: Collection, sql: Sql) -> None:

@@ -12,7 +12,7 @@ from semsearch.errors import SemsearchError
 from semsearch.web import problems
 from semsearch.web.access import Anybody, Reader, Visitor
 from semsearch.web.page import asking, assets, reading, rendering, troubles, views
-from semsearch.web.routes.entity_tags import is_known
+from semsearch.web.routes.entity_tags import IfNoneMatch, is_known
 from semsearch.web.routes.search import check_explain
 from semsearch.web.state import Shared, State
 
@@ -82,11 +82,11 @@ def parts(request: Request, state: Shared, caller: Reader, of: str) -> Response:
 
 
 @router.get("/page/assets/{version}/{name}")
-def asset(version: str, name: str, request: Request, _: Anybody) -> Response:
+def asset(version: str, name: str, _: Anybody, if_none_match: IfNoneMatch = None) -> Response:
     """A style sheet, a script, an icon."""
     content, media_type = assets.read(version, name)
     headers = {"ETag": f'"{version}"', "Cache-Control": assets.FOR_EVER}
-    if is_known(request.headers.get("if-none-match"), version):
+    if is_known(if_none_match, version):
         return Response(status_code=304, headers=headers)
     return Response(content, headers=headers, media_type=media_type)
 

@@ -15,11 +15,13 @@ from semsearch.web.compression import COMPRESSED
 TAG = re.compile(rf'\s*(W/)?"([\x21\x23-\x7e\x80-\xff]*?)(?:{COMPRESSED})?"\s*')
 MOST = 100
 
+# A list, since a header may come in several lines, which are one list together (RFC 9110, section 5.3).
 IfMatch: TypeAlias = Annotated[
-    str | None, Header(description="Do it only if the document still has one of these ETags; `*`: if it is there.")
+    list[str] | None,
+    Header(description="Do it only if the document still has one of these ETags; `*`: if it is there."),
 ]
 IfNoneMatch: TypeAlias = Annotated[
-    str | None, Header(description="Do it only if the document has none of these ETags; `*`: if it is not there.")
+    list[str] | None, Header(description="Do it only if the document has none of these ETags; `*`: if it is not there.")
 ]
 
 
@@ -28,23 +30,24 @@ def tag(document: Document) -> str:
     return f'"{version(document)}"'
 
 
-def expected(match: str | None, none_match: str | None) -> Expected | None:
+def expected(match: list[str] | None, none_match: list[str] | None) -> Expected | None:
     """What the headers of a change ask for; None: whatever. Raises InvalidInput."""
     if match is None and none_match is None:
         return None
     return Expected(_tags(match, "If-Match", strong=True), _tags(none_match, "If-None-Match", strong=False))
 
 
-def is_known(none_match: str | None, version: str) -> bool:
+def is_known(none_match: list[str] | None, version: str) -> bool:
     """Whether who asks has this state already. Raises InvalidInput."""
     known = _tags(none_match, "If-None-Match", strong=False)
     return known is not None and bool({ANY, version} & {*known})
 
 
-def _tags(header: str | None, name: str, *, strong: bool) -> tuple[str, ...] | None:
+def _tags(lines: list[str] | None, name: str, *, strong: bool) -> tuple[str, ...] | None:
     """A weak tag is equal to none where a strong one is needed."""
-    if header is None:
+    if lines is None:
         return None
+    header = ", ".join(lines)
     if header.strip() == ANY:
         return (ANY,)
     found = [TAG.fullmatch(part) for part in header.split(",")]
