@@ -124,7 +124,7 @@ BEGIN
             'embed', 'require_no_transaction_block', 'find_space', 'query_embedding', 'keep_embedding',
             'request_embedding', 'embedding_state', 'withdraw_request', 'search', 'similar', 'nearest_chunks',
             'check_asked', 'serving_index', 'put', 'delete', 'hold_collection', 'document_problem', 'fits_field',
-            'was_granted_tenant', 'describe', 'describe_collection', 'atomic_message'
+            'was_granted_tenant', 'describe', 'describe_collection', 'atomic_message', 'missing_rights'
         )
     LOOP
         EXECUTE format('DROP %s %s', CASE made.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END, made.name);

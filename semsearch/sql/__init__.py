@@ -25,6 +25,7 @@ FILES = (
     "columns_problem.sql",
     "citus_problem.sql",
     "collection_problem.sql",
+    "missing_rights.sql",
     "rights_problem.sql",
     "attachment_problem.sql",
     "check_source.sql",

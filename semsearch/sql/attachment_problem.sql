@@ -14,6 +14,7 @@ DECLARE
           AND p.proconfig = '{"search_path=pg_catalog, pg_temp"}'
     );
     definer name;
+    missing text[];
     problem text;
 BEGIN
     SELECT c.attachment INTO attachment FROM semsearch.collections c WHERE c.id = collection_id;
@@ -55,13 +56,22 @@ BEGIN
         SELECT pg_get_userbyid(p.proowner) FROM pg_proc p
         WHERE p.oid = to_regprocedure(format('semsearch_attached.enqueue_%s()', collection_id))
     );
-    IF NOT has_schema_privilege(definer, 'semsearch', 'USAGE')
-        OR NOT has_table_privilege(definer, 'semsearch.tasks', 'INSERT')
-        OR NOT has_sequence_privilege(definer, 'semsearch.task_version', 'USAGE')
-    THEN  -- as the trigger asks itself
+    missing := semsearch.missing_rights(definer);
+    IF NOT has_schema_privilege(definer, attachment ->> 'schema', 'USAGE') THEN
+        missing := missing || format('USAGE ON SCHEMA %I', attachment ->> 'schema');
+    END IF;
+    -- What lock_N needs: to lock a row takes the right to update something in it.
+    missing := missing || ARRAY(
+        SELECT format('SELECT (%I) ON %s', id, full_name) FROM unnest(ids) AS id
+        WHERE NOT has_column_privilege(definer, source, id, 'SELECT')
+    );
+    IF NOT has_any_column_privilege(definer, source, 'UPDATE') THEN
+        missing := missing || format('UPDATE ON %s', full_name);
+    END IF;
+    IF missing <> '{}' THEN
         RETURN format(
-            'role %1$I, as which the triggers of %2$s run, may not write tasks, so changes go unseen: '
-            'GRANT semsearch_admin TO %1$I, or detach the collection and attach it as another role', definer, full_name
+            'role %1$I, which attached %2$s and as which its triggers run, lacks rights: GRANT %3$s TO %1$I',
+            definer, full_name, array_to_string(missing, format(' TO %I; GRANT ', definer))
         );
     ELSIF ARRAY(SELECT semsearch.key_type(source, id) FROM unnest(ids) WITH ORDINALITY AS u (id, place) ORDER BY place)
             <> ARRAY(SELECT jsonb_array_elements_text(attachment -> 'id_types')) THEN

@@ -35,6 +35,7 @@ DECLARE
     gone text;  -- the document that the row was
     present text;  -- the document that the row is
     changed boolean := true;
+    remains boolean;
 BEGIN
     -- Whoever attached the table may have lost these rights since, which the user must not fail for: a worker tells it.
     -- Constants of type regclass, found once a session, halve the 0.7 us that this takes; without the first right there
@@ -72,10 +73,17 @@ BEGIN
         -- The task first: whatever a worker stores from here on is found again by whoever does this task.
         INSERT INTO semsearch.tasks (collection_id, document_id) VALUES (%1$s, gone);
         -- Serializable transactions would meet on the pages of the chunks: one would fail, at its commit.
-        IF current_setting('transaction_isolation') <> 'serializable'
-            AND (tg_op = 'DELETE' OR NOT semsearch_attached.remains_%1$s(gone))  -- rows may have swapped their keys
-        THEN
-        %7$s
+        IF current_setting('transaction_isolation') <> 'serializable' THEN
+            IF tg_op = 'UPDATE' THEN
+                BEGIN
+                    remains := semsearch_attached.remains_%1$s(gone);  -- rows may have swapped their keys
+                EXCEPTION WHEN insufficient_privilege THEN
+                    remains := true;  -- its schema may not be used any more: whoever does the task will see
+                END;
+            END IF;
+            IF remains IS NOT TRUE THEN
+            %7$s
+            END IF;
         END IF;
     END IF;
     IF present IS NOT NULL AND (changed OR gone IS DISTINCT FROM present) THEN
@@ -113,10 +121,15 @@ END
         collection_id,
         format($body$
 BEGIN
-    PERFORM semsearch.remove_truncated(%s, %L);
+    PERFORM semsearch.remove_truncated(%1$s, %2$L);
     RETURN NULL;
 EXCEPTION WHEN insufficient_privilege THEN
-    RETURN NULL;  -- as above
+    BEGIN
+        INSERT INTO semsearch.tasks (collection_id, document_id) VALUES (%1$s, '');  -- as remove_truncated would
+    EXCEPTION WHEN insufficient_privilege THEN
+        NULL;  -- as above
+    END;
+    RETURN NULL;
 END
             $body$,
             collection_id,

@@ -59,9 +59,10 @@ BEGIN
         ('writer', '{put, delete, retry}'),
         ('worker', '{to_date, to_timestamp, attached_table, table_rows, stored_documents, collection_counts}'),
         ('worker', '{attachment_problem, attachment_columns, relation_problem, columns_problem, key_type, lock_documents}'),
+        ('worker', '{missing_rights}'),
         -- The triggers of an attached table run as whoever attached it.
         ('admin', '{attach, detach, check_source, primary_key, key_type, relation_problem, columns_problem, citus_problem}'),
-        ('admin', '{collection_problem, rights_problem, attachment_problem, attachment_columns, lock_table}'),
+        ('admin', '{collection_problem, rights_problem, missing_rights, attachment_problem, attachment_columns, lock_table}'),
         ('admin', '{create_attached_functions, create_attached_triggers, key_expression, same_key_expression}'),
         ('admin', '{changed_expression, read_change, remove_truncated, grant_source, purge_failures}')
     ) AS r (role, names)

@@ -6,10 +6,10 @@ key of several columns is the text of a JSON array of their texts, `["7", "en"]`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, TypeVar
+from typing import Any
 
 from psycopg import errors
 from sqlalchemy import (
@@ -40,7 +40,7 @@ from sqlalchemy.exc import DBAPIError
 
 from semsearch.errors import InvalidInput
 from semsearch.records import MAX_TITLE, Document
-from semsearch.store import complaints, row_keys
+from semsearch.store import apart, complaints, row_keys
 from semsearch.store.documents import any_of
 from semsearch.store.json_values import Written, loads
 from semsearch.store.schema import documents, tasks
@@ -56,9 +56,6 @@ READING = (
     "SET LOCAL lock_timeout = '1s'"
 )
 
-
-T = TypeVar("T")
-Reading = Callable[[Sequence[str]], list[T]]
 Owner = Mapping[str, str]  # the field of the tenants, with the tenant's name
 
 
@@ -100,7 +97,7 @@ class _Rows:
 
 def sizes(connection: Connection, space: Space, ids: Sequence[str]) -> dict[str, int]:
     """The bytes of text of those documents that exist; 0 for a row that cannot be read."""
-    return dict(_apart(connection, space, ids, partial(_sizes, connection, space), lambda id, _: (id, 0)))
+    return dict(apart.read(connection, space, ids, partial(_sizes, connection, space), lambda id, _: [(id, 0)]))
 
 
 def _sizes(connection: Connection, space: Space, ids: Sequence[str]) -> list[tuple[str, int]]:
@@ -114,7 +111,7 @@ def read(connection: Connection, space: Space, ids: Sequence[str]) -> list[Found
 
     Hence in one snapshot: versions and text read one after the other were stale in 43 of 115 checks.
     """
-    return _apart(connection, space, ids, partial(_read, connection, space), partial(_refused, connection, space))
+    return apart.read(connection, space, ids, partial(_read, connection, space), partial(_refused, connection, space))
 
 
 def _read(connection: Connection, space: Space, ids: Sequence[str]) -> list[Found]:
@@ -140,40 +137,19 @@ def _read(connection: Connection, space: Space, ids: Sequence[str]) -> list[Foun
     ]
 
 
-def _refused(connection: Connection, space: Space, id: str, error: Exception) -> Found:
+def _refused(connection: Connection, space: Space, id: str, error: Exception) -> list[Found]:
     """A row that cannot be read, by its key alone."""
     rows, given = _rows(space), _given(space, [id])
     found = select(rows.key[0].is_not(None).label("present"), _versions(space, given))
     row = _run(connection, space, found.join_from(given, rows.table, _same(rows, given), isouter=True)).one()
     refusal = f"its row cannot be read: {complaints.sentence(error)}" if row.present else None
-    return Found(id, Document(id, "") if row.present else None, tuple(row.versions), refusal)
+    return [Found(id, Document(id, "") if row.present else None, tuple(row.versions), refusal)]
 
 
 def _versions(space: Space, given: TableValuedAlias) -> ColumnElement[Any]:
     ours = (tasks.c.collection_id == space.collection_id) & (tasks.c.document_id == given.c.id)
     waiting = select(tasks.c.version).where(ours)
     return func.array(waiting.scalar_subquery(), type_=ARRAY(BIGINT)).label("versions")
-
-
-def _apart(
-    connection: Connection, space: Space, ids: Sequence[str], read: Reading[T], refused: Callable[[str, Exception], T]
-) -> list[T]:
-    """What is read of these documents; in halves, down to the row at fault, where one of a user's table raises.
-
-    A virtual column can, as long as the row is there: it is computed whenever it is read.
-    """
-    if space.attachment is None:
-        return read(ids)
-    try:
-        with connection.begin_nested():
-            return read(ids)
-    except DBAPIError as error:
-        if not complaints.blames_data(error):
-            raise
-        if len(ids) == 1:
-            return [refused(ids[0], error)]
-    half = len(ids) // 2
-    return [one for part in (ids[:half], ids[half:]) for one in _apart(connection, space, part, read, refused)]
 
 
 def lock(connection: Connection, space: Space, ids: Sequence[str]) -> set[str]:
@@ -212,31 +188,56 @@ def page(connection: Connection, space: Space, after: str | None, count: int) ->
 def excerpts(
     connection: Connection, space: Space, owner: Owner | None, after: str | None, count: int, length: int
 ) -> list[Excerpt]:
-    """The next `count` documents after that one, in the order of the key, with the first characters of each."""
+    """The next `count` documents after that one, in the order of the key, with the first characters of each.
+
+    Of a row that cannot be read only the id, or nothing where that would have to tell whose it is.
+    """
     rows = _rows(space)
-    found = (
-        select(
-            rows.id.label("id"),
-            rows.title.label("title"),
-            func.left(rows.text, length).label("text"),
-            rows.bytes.label("bytes"),
-            cast(rows.metadata, Text).label("metadata"),
-        )
-        .where(rows.ours, *_owned(rows, owner))
-        .order_by(*rows.key)
-        .limit(count)
+    next_ones = _excerpted(rows, length).where(rows.ours, *_owned(rows, owner)).order_by(*rows.key).limit(count)
+    next_ones = _after(space, rows, next_ones, after)
+    whole = apart.whole(connection, space, lambda: _excerpts(connection, space, next_ones))
+    if not isinstance(whole, DBAPIError):
+        return whole
+
+    def read_all(ids: Sequence[str]) -> list[Excerpt]:
+        given = _given(space, ids)
+        found = _excerpted(rows, length).join_from(rows.table, given, _same(rows, given)).order_by(*rows.key)
+        return _excerpts(connection, space, found)
+
+    shown: list[Excerpt] = []
+    while len(shown) < count and (ids := page(connection, space, after, count)):
+        after, theirs = ids[-1], owned(connection, space, owner, ids)
+        ids = [id for id in ids if id in theirs]
+        shown += apart.read(connection, space, ids, read_all, lambda id, _: [Excerpt(id, None, "", 0, {})])
+    return shown[:count]
+
+
+def _excerpted(rows: _Rows, length: int) -> Select[Any]:
+    return select(
+        rows.id.label("id"),
+        rows.title.label("title"),
+        func.left(rows.text, length).label("text"),
+        rows.bytes.label("bytes"),
+        cast(rows.metadata, Text).label("metadata"),
     )
-    return [
-        Excerpt(row.id, row.title, row.text or "", row.bytes, loads(row.metadata))
-        for row in _run(connection, space, _after(space, rows, found, after))
-    ]
+
+
+def _excerpts(connection: Connection, space: Space, found: Select[Any]) -> list[Excerpt]:
+    rows = _run(connection, space, found)
+    return [Excerpt(row.id, row.title, row.text or "", row.bytes, loads(row.metadata)) for row in rows]
 
 
 def owned(connection: Connection, space: Space, owner: Owner | None, ids: Sequence[str]) -> set[str]:
-    """Those of these documents that are there and the owner's."""
-    rows, given = _rows(space), _given(space, ids)
-    found = select(given.c.id).join_from(given, rows.table, _same(rows, given)).where(*_owned(rows, owner))
-    return set(_run(connection, space, found).scalars())
+    """Those of these documents that are there and the owner's; none whose row cannot be read to tell."""
+    rows = _rows(space)
+
+    def read_all(ids: Sequence[str]) -> list[str]:
+        given = _given(space, ids)
+        found = select(given.c.id, and_(true(), *_owned(rows, owner)).label("theirs"))
+        found = found.join_from(given, rows.table, _same(rows, given))
+        return [row.id for row in _run(connection, space, found) if row.theirs]
+
+    return set(apart.read(connection, space, ids, read_all, lambda *_: []))
 
 
 def _after(space: Space, rows: _Rows, found: Select[Any], after: str | None) -> Select[Any]:
@@ -254,8 +255,7 @@ def _owned(rows: _Rows, owner: Owner | None) -> list[ColumnElement[bool]]:
 
 def count(connection: Connection, space: Space) -> int:
     """Documents in the source, counted."""
-    rows = _rows(space)
-    every = select(func.count()).select_from(rows.table).where(rows.ours)
+    every = select(func.count()).select_from(_rows(space).table).where(_rows(space).ours)
     return int(_run(connection, space, every).scalar_one())
 
 

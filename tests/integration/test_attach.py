@@ -213,9 +213,29 @@ def test_a_row_that_cannot_be_read_holds_up_no_other(model_db: Database, shop: S
         handbook.get("3")
     verified = handbook.verify()
     assert (verified.clean, verified.documents) == (True, 6)
+    assert [(one.id, one.text) for one in handbook.documents(limit=3)] == [
+        ("1", "row 1\n\n-5"),
+        ("2", "row 2\n\n-10"),
+        ("3", ""),
+    ]
+    assert [one.id for one in handbook.documents(after="2")] == ["3", "4", "5", "6"]
     shop.execute("UPDATE shop.t SET id = 7 WHERE id = 3")
     handbook.work()
     assert (searchable(handbook)["7"], handbook.status().failed) == (["row 3\n\n2"], 0)
+
+
+def test_a_row_that_cannot_be_read_is_no_tenants(model_db: Database, shop: Sql) -> None:
+    if shop.info.server_version < 180000:
+        pytest.skip("virtual columns came with PostgreSQL 18")
+    shop.execute(
+        "CREATE TABLE shop.t (id int PRIMARY KEY, body text, owner text GENERATED ALWAYS AS ((10 / (id - 3))::text))"
+    )
+    shop.execute("INSERT INTO shop.t SELECT n, 'row' FROM generate_series(1, 6) n; ANALYZE shop.t")
+    handbook = model_db.create_collection("handbook", model=MODEL, fields={"owner": "text"}, tenant="owner")
+    shop.execute("SELECT semsearch.attach('handbook', 'shop.t', '{body}', metadata => '{owner}')")
+    handbook = model_db.collection("handbook")
+    assert [one.id for one in handbook.documents(tenant="10", limit=1)] == ["4"]
+    assert handbook.owned(["3", "4", "5"], tenant="10") == {"4"}
 
 
 @pytest.mark.parametrize("schema", ["Sales", "order"])

@@ -129,7 +129,8 @@ ATTACH = "SELECT semsearch.attach('handbook', 'shop.articles', text => '{body}')
         "SELECT ON semsearch.chunks",
         "DELETE ON semsearch.chunks",
         "EXECUTE ON FUNCTION semsearch.remove_truncated(integer,text)",
-        "CREATE, USAGE ON SCHEMA semsearch_attached",
+        "USAGE ON SCHEMA semsearch_attached",
+        "CREATE ON SCHEMA semsearch_attached",
     ],
 )
 def test_a_role_as_which_the_triggers_would_fail_is_refused(
@@ -202,11 +203,47 @@ def test_whoever_attached_and_loses_his_rights_fails_no_user(
         sql.execute("UPDATE shop.articles SET id = 8 WHERE id = 1")
         sql.execute("DELETE FROM shop.articles WHERE id = 2")
         sql.execute("TRUNCATE shop.articles")
-    said = f"role {role}, as which the triggers of shop.articles run, may not write tasks, so changes go unseen: GRANT"
+    said = f"role {role}, which attached shop.articles and as which its triggers run, lacks rights: GRANT"
     assert (handbook.verify().blocked or "").startswith(said)
     run(model_db)
     assert (handbook.status().reason or "").startswith(said)
-    articles.execute(f"GRANT USAGE ON SCHEMA semsearch TO {role}; GRANT INSERT ON semsearch.tasks TO {role}")
+    articles.execute((handbook.status().reason or "").partition(": ")[2])
+    run(model_db)
+    assert (handbook.status().state, searchable(handbook)) == ("active", {})
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        "EXECUTE ON FUNCTION semsearch.remove_truncated(integer,text)",
+        "SELECT ON semsearch.spaces",
+        "USAGE ON SCHEMA semsearch_attached",
+        "UPDATE ON shop.articles",
+        "SELECT (id) ON shop.articles",
+        "USAGE ON SCHEMA shop",
+    ],
+)
+def test_one_right_that_is_lost_later_loses_no_change(
+    attaching: Collection, articles: Sql, role: str, model_db: Database, right: str
+) -> None:
+    articles.execute(f"SET ROLE {role}")
+    articles.execute(ATTACH)
+    articles.execute("RESET ROLE")
+    handbook = model_db.collection("handbook")
+    handbook.work()
+    articles.execute("ALTER TABLE shop.articles OWNER TO current_user")
+    articles.execute(f"GRANT SELECT, UPDATE ON shop.articles TO {role}; GRANT USAGE ON SCHEMA shop TO {role}")
+    articles.execute(f"REVOKE {right.replace(' (id)', '')} FROM {role}")
+    articles.execute("UPDATE shop.articles SET id = 8 WHERE id = 1")
+    articles.execute("DELETE FROM shop.articles WHERE id = 2")
+    assert {"1", "2", "8"} <= {row[0] for row in articles.execute("SELECT document_id FROM semsearch.tasks").fetchall()}
+    articles.execute("TRUNCATE shop.articles")
+    run(model_db)
+    assert handbook.status().reason == (
+        f"role {role}, which attached shop.articles and as which its triggers run, lacks rights: "
+        f"GRANT {right} TO {role}"
+    )
+    articles.execute(f"GRANT {right} TO {role}")
     run(model_db)
     assert (handbook.status().state, searchable(handbook)) == ("active", {})
 
