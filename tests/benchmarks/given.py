@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from collections.abc import Sequence
 
 import numpy as np
 
 from semsearch import Collection, Database, Document, planner
+from semsearch.store import index_build
 from semsearch.store.connection import Address
+from semsearch.store.index_statements import Options
 from tests.benchmarks import asking, home, plain_sql, vectors
 from tests.benchmarks.plain_sql import Connection
 from tests.benchmarks.report import Report
@@ -81,7 +84,10 @@ def _empty(db: Database, connection: Connection) -> None:
 
 
 def measure_build(report: Report, collection: Collection, connection: Connection, rounds: int) -> None:
-    """Both over the same rows in the same order. Leaves the collection with its index, the copy without."""
+    """Both over the same rows in the same order. Leaves the collection with its index, the copy without.
+
+    `create_index` also measures what was built, which nobody does by hand: that is told apart.
+    """
     cores = os.cpu_count() or 1
     workers = sorted({max(1, cores - 1), cores})
 
@@ -90,19 +96,21 @@ def measure_build(report: Report, collection: Collection, connection: Connection
         if collection.indexes():
             collection.drop_index()
 
+    address, engine, wished = collection._pools.address, collection._pools.writing, Options()
     own, *by_hand = interleave(
         rounds,
-        lambda _: collection.create_index(),
+        lambda _: index_build.build(address, engine, collection.space, wished),
         *(lambda _, count=count: plain_sql.build_index(connection, count) for count in workers),
         before=drop,
     )
-    report.add("create_index", float(np.median(own)), "s")
+    report.add("our build", float(np.median(own)), "s")
     for count, seconds in zip(workers, by_hand, strict=True):
         report.add(f"CREATE INDEX by hand, {count} workers", float(np.median(seconds)), "s")
-    report.add("create_index / best by hand, time", ratio(own, min(by_hand, key=np.median)), at_most=1.03)
-    plain_sql.drop_index(connection)
-    if not collection.indexes():
-        collection.create_index()
+    report.add("our build / best by hand, time", ratio(own, min(by_hand, key=np.median)), at_most=1.03)
+    drop()
+    begun = time.perf_counter()
+    collection.create_index()
+    report.add("create_index, which measures it, too", time.perf_counter() - begun, "s")
     report.add("index", collection.indexes()[0].bytes / 2**20, "MB")
 
 
